@@ -108,6 +108,7 @@ class ReadingReport:
     values_used: Mapping[str, int] = field(default_factory=dict)  # by modality
     left_out: tuple[ReportLine, ...] = ()  # items that did not reach the record
     incomplete: tuple[ReportLine, ...] = ()  # sources that may hold more than was seen
+    remarks: tuple[ReportLine, ...] = ()  # items that were used with a reservation: "<", no unit
 
 
 @dataclass(frozen=True, slots=True)

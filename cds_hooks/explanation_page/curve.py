@@ -1,0 +1,77 @@
+"""Places on a small chart and the curve between them, thinned to what can be seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+WIDTH, HEIGHT = 720.0, 84.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 8.0, 8.0, 18.0  # margins
+_COLUMNS = 300  # the lowest and highest point of each is drawn, so that no peak is lost
+_GAP_FACTOR = 5.0  # a silence of so many usual intervals breaks the curve
+_SHORTEST_GAP_S = 60.0
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """The window of time and the range of values of one chart."""
+
+    start_s: float
+    end_s: float
+    low: float
+    high: float
+
+    def x(self, time_s: float) -> float:
+        """Return the place of a time; times outside the window stand at its edge."""
+        share = (time_s - self.start_s) / (self.end_s - self.start_s)
+        return round(LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        """Return the place of a value; up is more."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def axes_for(start_s: float, end_s: float, values: Floats) -> Axes:
+    """Return the axes that hold all values."""
+    low, high = float(values.min()), float(values.max())
+    if high - low < 1e-9:  # a flat line is drawn in the middle
+        low, high = low - 1.0, high + 1.0
+    return Axes(start_s, end_s, low, high)
+
+
+def recorded_curve(times: Floats, values: Floats, axes: Axes) -> str:
+    """Return the curve, thinned to what can be seen, and broken where nothing was recorded."""
+    usual_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    keep = _extremes(times, values, axes)
+    breaks = np.flatnonzero(np.diff(times) > max(_GAP_FACTOR * usual_s, _SHORTEST_GAP_S)) + 1
+    pieces = np.split(np.arange(len(times)), breaks)
+    return "".join(
+        line(times[piece][keep[piece]], values[piece][keep[piece]], axes) for piece in pieces
+    )
+
+
+def _extremes(times: Floats, values: Floats, axes: Axes) -> npt.NDArray[np.bool_]:
+    """Mark the first, lowest and highest point of each column of the chart, and the last of all."""
+    width_s = (axes.end_s - axes.start_s) / _COLUMNS
+    column = ((times - axes.start_s) // width_s).astype(np.int64)
+    keep = np.zeros(len(times), np.bool_)
+    keep[-1] = True
+    starts = np.flatnonzero(np.r_[True, column[1:] != column[:-1]])
+    for start, end in zip(starts, np.r_[starts[1:], len(times)], strict=True):
+        keep[[start, start + values[start:end].argmin(), start + values[start:end].argmax()]] = True
+    return keep
+
+
+def line(times: Floats, values: Floats, axes: Axes) -> str:
+    """Return SVG path data through all points."""
+    points = [f"{axes.x(t)},{axes.y(v)}" for t, v in zip(times, values, strict=True)]
+    if not points:
+        return ""
+    if len(points) == 1:  # a lone sample stays visible: round line caps draw a dot
+        return f"M{points[0]}h0"
+    return "M" + "L".join(points)

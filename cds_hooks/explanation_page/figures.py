@@ -1,0 +1,78 @@
+"""Numbers, units and times as the page prints them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+# UCUM as people write it. Annotations in braces are no units.
+_UNITS = {
+    "mm[Hg]": "mmHg",
+    "Cel": "°C",
+    "10*3/uL": "×10³/µL",
+    "/min": "/min",
+    "uS": "µS",
+    "a": "years",
+    "[pH]": "",
+}
+MINUS = "\N{MINUS SIGN}"
+
+
+def unit_text(unit: str) -> str:
+    """Return a UCUM unit as people write it, "" for one that is none."""
+    if unit in _UNITS:
+        return _UNITS[unit]
+    return "" if unit.startswith("{") else unit
+
+
+def value_text(value: float, unit: str) -> str:
+    """Return "2.4 mmol/L", "88 /min", "yes": four significant digits at most."""
+    if unit == "{bool}":
+        return "yes" if value >= 0.5 else "no"
+    return f"{number(value)} {unit_text(unit)}".strip()
+
+
+def number(value: float) -> str:
+    """Return a measured number without digits that nobody measured."""
+    size = abs(value)
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2
+    text = f"{value:.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return _with_minus("0" if text == "-0" else text)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return "+0.42" or "−0.42", with a real minus sign."""
+    return _with_minus(f"{value:+.{digits}f}")
+
+
+def logit_text(value: float, standard_error: float) -> str:
+    """Return "+0.42 ± 0.03"."""
+    return f"{signed(value)} ± {standard_error:.2f}"
+
+
+def percent(share: float) -> str:
+    """Return a probability in words of one size: "23 %", "3.4 %", "under 0.1 %"."""
+    if share < 0.001:
+        return "under 0.1 %"
+    if share > 0.999:
+        return "over 99.9 %"
+    return f"{100 * share:.0f} %" if 0.1 <= share <= 0.9 else f"{100 * share:.1f} %"
+
+
+def clock(time: datetime | None) -> str:
+    """Return "23 Nov 2026, 07:40 UTC"; the page is read where the time zone is not known."""
+    return "" if time is None else f"{time:%-d %b %Y, %H:%M} UTC"
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """Return "40 min before", "7 h before", "3 days before"."""
+    minutes = (now - time).total_seconds() / 60
+    if minutes < 60:
+        return f"{max(0, round(minutes))} min before"
+    if minutes < 48 * 60:
+        return f"{minutes / 60:.0f} h before"
+    return f"{minutes / 60 / 24:.0f} days before"
+
+
+def _with_minus(text: str) -> str:
+    return text.replace("-", MINUS, 1) if text.startswith("-") else text

@@ -1,0 +1,180 @@
+"""The reasons of a prediction as rows of tables: what, which value, how strong, where from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cds_hooks.explanation_page.bars import Bar, Scale, scale_for
+from cds_hooks.explanation_page.figures import ago, clock, logit_text, number, unit_text, value_text
+from model.prediction import (
+    DeviceEvidence,
+    GroupAttribution,
+    SentenceEvidence,
+    StructuredEvidence,
+    TokenAttribution,
+)
+
+MODALITY_TITLES = {
+    "structured": "Charted values and laboratory results",
+    "note": "Notes",
+    "device": "Monitors and wearables",
+}
+_SHOWN_EACH = 8
+_FLAGS = ("negated", "historical", "family", "hypothetical")
+_FLAG_WORDS = {
+    "negated": "negated",
+    "historical": "history",
+    "family": "about family",
+    "hypothetical": "hypothetical",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One token's row."""
+
+    what: str
+    value: str
+    when: str
+    bar: Bar
+    logit: str
+    attention: str
+    sources: tuple[str, ...]
+    flags: tuple[str, ...] = ()  # what the note asserts about the sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One modality or organ system with its exact sum."""
+
+    title: str
+    bar: Bar
+    logit: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonTable:
+    """The strongest reasons of one modality."""
+
+    title: str
+    rows: tuple[Reason, ...]
+    not_shown: int
+
+
+def strongest(tokens: Iterable[TokenAttribution]) -> list[TokenAttribution]:
+    """Sort by absolute attribution, the strongest first."""
+    return sorted(tokens, key=lambda token: (-abs(token.shap_logit), token.token_id))
+
+
+def is_measured(token: TokenAttribution) -> bool:
+    """False for a token that says that a variable was never measured."""
+    evidence = token.evidence
+    return not isinstance(evidence, StructuredEvidence) or evidence.measured
+
+
+def token_scale(tokens: Sequence[TokenAttribution]) -> Scale:
+    """Return one scale for all tokens, so that bars of different tables can be compared."""
+    return scale_for((token.shap_logit, token.shap_standard_error_logit) for token in tokens)
+
+
+def reason_tables(tokens: Sequence[TokenAttribution], now: datetime) -> tuple[ReasonTable, ...]:
+    """Return a table for each modality that has tokens, measured ones only."""
+    scale = token_scale(tokens)
+    tables = []
+    for modality, title in MODALITY_TITLES.items():
+        own = strongest(t for t in tokens if t.modality == modality and is_measured(t))
+        rows = tuple(reason(token, scale, now) for token in own[:_SHOWN_EACH])
+        if rows:
+            tables.append(ReasonTable(title, rows, len(own) - len(rows)))
+    return tuple(tables)
+
+
+def not_measured(tokens: Sequence[TokenAttribution], now: datetime) -> ReasonTable:
+    """Return the variables whose absence itself moved the prediction."""
+    scale = token_scale(tokens)
+    own = strongest(token for token in tokens if not is_measured(token))
+    rows = tuple(reason(token, scale, now) for token in own[:_SHOWN_EACH])
+    return ReasonTable("Not measured", rows, len(own) - len(rows))
+
+
+def reason(token: TokenAttribution, scale: Scale, now: datetime) -> Reason:
+    """Return one token as a row."""
+    what, value, when = _in_words(token, now)
+    return Reason(
+        what=what,
+        value=value,
+        when=when,
+        bar=scale.bar(token.shap_logit, token.shap_standard_error_logit),
+        logit=logit_text(token.shap_logit, token.shap_standard_error_logit),
+        attention=f"{100 * token.attention:.1f} %",
+        sources=token.sources,
+        flags=flags_of(token),
+    )
+
+
+def groups(attributions: Sequence[GroupAttribution]) -> tuple[Group, ...]:
+    """Return the sums as rows, the strongest first, on a scale of their own."""
+    scale = scale_for((one.shap_logit, one.standard_error_logit) for one in attributions)
+    ordered = sorted(attributions, key=lambda one: -abs(one.shap_logit))
+    return tuple(
+        Group(
+            title=MODALITY_TITLES.get(one.group, one.group.capitalize()),
+            bar=scale.bar(one.shap_logit, one.standard_error_logit),
+            logit=logit_text(one.shap_logit, one.standard_error_logit),
+            tokens=one.token_count,
+        )
+        for one in ordered
+    )
+
+
+def flags_of(token: TokenAttribution) -> tuple[str, ...]:
+    """Return what a note asserts about a sentence, in words; empty for other tokens."""
+    if not isinstance(token.evidence, SentenceEvidence):
+        return ()
+    return tuple(_FLAG_WORDS[flag] for flag in _FLAGS if getattr(token.evidence, flag))
+
+
+def _in_words(token: TokenAttribution, now: datetime) -> tuple[str, str, str]:
+    evidence = token.evidence
+    if isinstance(evidence, StructuredEvidence):
+        return evidence.display, _course(evidence), _when(evidence.time, now)
+    if isinstance(evidence, DeviceEvidence):
+        unit = unit_text(evidence.unit)
+        value = (
+            f"mean {value_text(evidence.mean, evidence.unit)}, "
+            f"{number(evidence.minimum)} to {number(evidence.maximum)} {unit}, "
+            f"{100 * evidence.coverage:.0f} % of the time recorded"
+        )
+        return (
+            evidence.display,
+            value,
+            f"{evidence.start:%-d %b %H:%M} to {evidence.end:%H:%M} UTC",
+        )
+    return f"“{evidence.text}”", evidence.note_type, _when(evidence.time, now)
+
+
+def _course(evidence: StructuredEvidence) -> str:
+    if not evidence.measured:
+        return "not measured"
+    if evidence.text or evidence.value is None:
+        return evidence.text
+    last = value_text(evidence.value, evidence.unit)
+    if evidence.count < 2 or evidence.minimum is None or evidence.maximum is None:
+        return last
+    span = f"{number(evidence.minimum)} to {number(evidence.maximum)}"
+    return f"{last}, {_direction(evidence)} ({span}, {evidence.count} values)"
+
+
+def _direction(evidence: StructuredEvidence) -> str:
+    """Call a course rising or falling when a day of it would cross half of the observed range."""
+    trend, low, high = evidence.trend_per_hour, evidence.minimum, evidence.maximum
+    if trend is None or low is None or high is None or abs(trend) * 24 < (high - low) / 2:
+        return "steady"
+    return "rising" if trend > 0 else "falling"
+
+
+def _when(time: datetime | None, now: datetime) -> str:
+    return "" if time is None else f"{clock(time)} ({ago(time, now)})"

@@ -1,0 +1,222 @@
+"""The course of device channels and charted values, as geometry for small charts of one time axis.
+
+Device patches that moved the prediction are marked behind the curve: their attribution is about
+the patch as a whole, not about a single sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from cds_hooks.explanation_page.curve import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axes,
+    axes_for,
+    line,
+    recorded_curve,
+)
+from cds_hooks.explanation_page.figures import MINUS, logit_text, number, unit_text
+from cds_hooks.explanation_page.reasons import is_measured, strongest
+from model.prediction import DeviceEvidence, StructuredEvidence, TokenAttribution
+from model.record import DeviceSeries, Measurement, PatientRecord
+
+_LONGEST_WINDOW = timedelta(hours=48)
+_CHARTED_SHOWN = 8
+_LEVELS = (0.1, 0.33, 0.66)  # shares of the strongest patch; weaker ones are not marked
+_TICK_HOURS = (1, 2, 3, 6, 12)
+
+Patch = tuple[TokenAttribution, DeviceEvidence]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A patch behind the curve that moved the prediction."""
+
+    x: float
+    width: float
+    level: int  # 1..3
+    raises: bool
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One charted value."""
+
+    x: float
+    y: float
+    flag: str  # the laboratory's own flag, "" if none
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A place on the time axis."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One channel or variable."""
+
+    title: str
+    unit: str
+    path: str  # SVG path data
+    marks: tuple[Mark, ...]
+    dots: tuple[Dot, ...]
+    high_text: str
+    low_text: str
+    summary: str  # what the chart shows, for those who do not see it
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All charts over one window of time."""
+
+    device: tuple[Chart, ...]
+    charted: tuple[Chart, ...]
+    ticks: tuple[Tick, ...]
+    width: float = WIDTH
+    height: float = HEIGHT
+    left: float = LEFT
+    right: float = WIDTH - RIGHT
+    top: float = TOP
+    bottom: float = HEIGHT - BOTTOM
+
+
+def timeline(record: PatientRecord, tokens: Sequence[TokenAttribution]) -> Timeline:
+    """Draw every device channel, and the charted values with the strongest attributions."""
+    end_s = record.prediction_time.timestamp()
+    start_s = _window_start(record)
+    patches = [(t, t.evidence) for t in tokens if isinstance(t.evidence, DeviceEvidence)]
+    largest = max((abs(token.shap_logit) for token, _ in patches), default=0.0)
+    device = (
+        _device_chart(series, patches, largest, start_s, end_s) for series in record.device_series
+    )
+    charted = (
+        _charted_chart(token.evidence, record.measurements, start_s, end_s)
+        for token in strongest(tokens)
+        if isinstance(token.evidence, StructuredEvidence) and is_measured(token)
+    )
+    return Timeline(
+        device=tuple(chart for chart in device if chart),
+        charted=tuple(chart for chart in charted if chart)[:_CHARTED_SHOWN],
+        ticks=_ticks(start_s, end_s),
+    )
+
+
+def _window_start(record: PatientRecord) -> float:
+    """Begin at the earliest item, but not more than the longest window ago."""
+    earliest_s = record.prediction_time.timestamp() - 3600
+    times = [m.time.timestamp() for m in record.measurements]
+    times += [float(series.times_s[0]) for series in record.device_series if len(series.times_s)]
+    limit_s = (record.prediction_time - _LONGEST_WINDOW).timestamp()
+    return max(limit_s, min([earliest_s, *times]))
+
+
+def _ticks(start_s: float, end_s: float) -> tuple[Tick, ...]:
+    hours = (end_s - start_s) / 3600
+    step = next((step for step in _TICK_HOURS if hours / step <= 8), _TICK_HOURS[-1])
+    axes = Axes(start_s, end_s, 0.0, 1.0)
+    before = range(step, int(hours) + 1, step)
+    ticks = [Tick(axes.x(end_s - 3600 * h), f"{MINUS}{h} h") for h in before]
+    return (*reversed(ticks), Tick(axes.x(end_s), "now"))
+
+
+def _device_chart(
+    series: DeviceSeries,
+    patches: Sequence[Patch],
+    largest: float,
+    start_s: float,
+    end_s: float,
+) -> Chart | None:
+    inside = (series.times_s >= start_s) & (series.times_s <= end_s)
+    if not inside.any():
+        return None
+    times, values = series.times_s[inside], series.values[inside].astype(np.float64)
+    axes = axes_for(start_s, end_s, values)
+    own = [(token, patch) for token, patch in patches if patch.channel == series.channel]
+    marks = tuple(
+        _mark(token, patch, largest, axes) for token, patch in own if _level(token, largest)
+    )
+    title = own[0][1].display if own else series.channel.replace("_", " ").capitalize()
+    unit = unit_text(series.unit)
+    low, high = number(float(values.min())), number(float(values.max()))
+    return Chart(
+        title=title,
+        unit=unit,
+        path=recorded_curve(times, values, axes),
+        marks=marks,
+        dots=(),
+        high_text=high,
+        low_text=low,
+        summary=f"{title}: {low} to {high} {unit}; {len(marks)} marked stretches of time",
+    )
+
+
+def _mark(token: TokenAttribution, evidence: DeviceEvidence, largest: float, axes: Axes) -> Mark:
+    start, end = axes.x(evidence.start.timestamp()), axes.x(evidence.end.timestamp())
+    change = logit_text(token.shap_logit, token.shap_standard_error_logit)
+    return Mark(
+        x=start,
+        width=round(end - start, 1),
+        level=_level(token, largest),
+        raises=token.shap_logit >= 0,
+        title=f"{evidence.start:%-d %b %H:%M} to {evidence.end:%H:%M} UTC: {change}",
+    )
+
+
+def _level(token: TokenAttribution, largest: float) -> int:
+    return sum(abs(token.shap_logit) > step * largest for step in _LEVELS)
+
+
+def _charted_chart(
+    evidence: StructuredEvidence,
+    measurements: Sequence[Measurement],
+    start_s: float,
+    end_s: float,
+) -> Chart | None:
+    own = [
+        m
+        for m in measurements
+        if m.variable == evidence.variable and start_s <= m.time.timestamp() <= end_s
+    ]
+    if len(own) < 2:  # a single value stands in the table above
+        return None
+    times = np.array([m.time.timestamp() for m in own])
+    values = np.array([m.value for m in own])
+    axes = axes_for(start_s, end_s, values)
+    unit = unit_text(evidence.unit)
+    low, high = number(float(values.min())), number(float(values.max()))
+    return Chart(
+        title=evidence.display,
+        unit=unit,
+        path=line(times, values, axes),
+        marks=(),
+        dots=tuple(_dot(m, axes, unit) for m in own),
+        high_text=high,
+        low_text=low,
+        summary=f"{evidence.display}: {len(own)} values from {low} to {high} {unit}",
+    )
+
+
+def _dot(measurement: Measurement, axes: Axes, unit: str) -> Dot:
+    flag = measurement.interpretation or ""
+    value = f"{number(measurement.value)} {unit}".strip()
+    return Dot(
+        x=axes.x(measurement.time.timestamp()),
+        y=axes.y(measurement.value),
+        flag="" if flag == "N" else flag,
+        title=f"{measurement.time:%-d %b %H:%M} UTC: {value} {flag}".strip(),
+    )

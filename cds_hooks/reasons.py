@@ -1,0 +1,190 @@
+"""The reasons on a card: which tokens are shown, and how each is put into words.
+
+A reason says direction, value, unit, time and source. What was not measured, and what a note
+denies, is worded so that it cannot be read as a finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from cds_hooks.escape import escaped
+from model.prediction import (
+    DeviceEvidence,
+    Explanation,
+    Modality,
+    SentenceEvidence,
+    StructuredEvidence,
+    TokenAttribution,
+)
+
+MOST_REASONS = 5
+_SENTENCE_LIMIT = 300
+_NAME_LIMIT = 60
+HEADINGS: dict[Modality, str] = {
+    "structured": "Laboratory results, charted vital signs and background",
+    "note": "Clinical notes",
+    "device": "Monitor and wearable data",
+}
+_UNITS = {
+    "mm[Hg]": "mmHg",
+    "Cel": "°C",
+    "10*3/uL": "×10³/µL",
+    "uS": "µS",
+    "/min": "per min",
+    "a": "years",
+    "[pH]": "",
+    "1": "",
+}
+_UNTIMED_UNITS = frozenset({"{bool}"})
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The clock of a card: how times are written, and from when on a value is stale."""
+
+    now: datetime
+    zone: ZoneInfo
+    stale_after: timedelta
+
+    def words(self, time: datetime) -> str:
+        """Time with its zone, and how long ago it is: "2026-11-23 07:40 UTC, 2 h before"."""
+        local = time.astimezone(self.zone)
+        stale = ", stale" if self.stale(time) else ""
+        return f"{local:%Y-%m-%d %H:%M %Z}, {_ago(self.now - time)}{stale}"
+
+    def stale(self, time: datetime) -> bool:
+        """Whether a value of this time is older than the site accepts as current."""
+        return self.now - time > self.stale_after
+
+
+def shown_tokens(explanation: Explanation) -> tuple[TokenAttribution, ...]:
+    """The strongest tokens that stand out from their own estimation error, at most five."""
+    clear = [
+        token
+        for token in explanation.tokens
+        if abs(token.shap_logit) > token.shap_standard_error_logit
+    ]
+    clear.sort(key=lambda token: (-abs(token.shap_logit), token.token_id))
+    return tuple(clear[:MOST_REASONS])
+
+
+def reason_lines(tokens: tuple[TokenAttribution, ...], moment: Moment) -> list[str]:
+    """Markdown: a heading for each modality among the tokens, and a list item for each token."""
+    lines: list[str] = []
+    for modality, heading in HEADINGS.items():
+        items = [reason_line(token, moment) for token in tokens if token.modality == modality]
+        if items:
+            lines += [f"{heading}:", "", *items, ""]
+    return lines
+
+
+def reason_line(token: TokenAttribution, moment: Moment) -> str:
+    """One reason as a list item: direction, finding, source."""
+    direction = "Raises" if token.shap_logit > 0 else "Lowers"
+    evidence = token.evidence
+    if isinstance(evidence, StructuredEvidence):
+        finding = _structured(evidence, moment)
+    elif isinstance(evidence, DeviceEvidence):
+        finding = _device(evidence, moment)
+    else:
+        finding = _sentence(evidence, moment)
+    return f"- {direction} the risk: {finding}{_sources(token.sources)}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit as clinicians write it: "4.1 mmol/L", "38.5 °C", "yes"."""
+    if unit == "{bool}":
+        return "yes" if value >= 0.5 else "no"
+    number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    name = _unit(unit)
+    return f"{number} {name}" if name else number
+
+
+def _unit(unit: str) -> str:
+    if unit.startswith("{") and unit.endswith("}"):
+        return ""
+    return _UNITS.get(unit) if unit in _UNITS else escaped(unit)  # type: ignore[return-value]
+
+
+def _structured(evidence: StructuredEvidence, moment: Moment) -> str:
+    name = escaped(evidence.display, _NAME_LIMIT)
+    if not evidence.measured:
+        return (
+            f"{name} was not measured in the time that the model looks at."
+            " This is about what was done, not about a value."
+        )
+    if evidence.text:
+        return f"{name}: {escaped(evidence.text, _NAME_LIMIT)}"
+    if evidence.value is None:
+        return f"{name}, without a value"
+    said = f"{name} {quantity(evidence.value, evidence.unit)}"
+    details = [moment.words(evidence.time)] if evidence.time else []
+    details += _course(evidence)
+    return f"{said} ({'; '.join(details)})" if details else said
+
+
+def _course(evidence: StructuredEvidence) -> list[str]:
+    """Range and trend, where there are several values."""
+    if evidence.count < 2 or evidence.unit in _UNTIMED_UNITS:
+        return []
+    course = []
+    if evidence.minimum is not None and evidence.maximum is not None:
+        course.append(
+            f"range {quantity(evidence.minimum, '{}')} to {quantity(evidence.maximum, '{}')}"
+            f" in {evidence.count} values"
+        )
+    slope = evidence.trend_per_hour
+    if slope is not None and f"{abs(slope):.2g}" != "0":
+        words = "rising" if slope > 0 else "falling"
+        course.append(f"{words} by {abs(slope):.2g} an hour")
+    return course
+
+
+def _device(evidence: DeviceEvidence, moment: Moment) -> str:
+    name = escaped(evidence.display, _NAME_LIMIT)
+    start = evidence.start.astimezone(moment.zone)
+    end = evidence.end.astimezone(moment.zone)
+    return (
+        f"{name} {quantity(evidence.mean, evidence.unit)} on average"
+        f" ({start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M %Z};"
+        f" range {quantity(evidence.minimum, '{}')} to {quantity(evidence.maximum, '{}')};"
+        f" {evidence.coverage:.0%} of the time recorded)"
+    )
+
+
+def _sentence(evidence: SentenceEvidence, moment: Moment) -> str:
+    note = escaped(evidence.note_type, _NAME_LIMIT) or "Note"
+    if evidence.section:
+        note += f", {escaped(evidence.section, _NAME_LIMIT)}"
+    meaning = [
+        words
+        for said, words in (
+            (evidence.negated, "says that this is ABSENT"),
+            (evidence.historical, "about the past"),
+            (evidence.family, "about somebody else than the patient"),
+            (evidence.hypothetical, "not established"),
+        )
+        if said
+    ]
+    flags = f" [{'; '.join(meaning)}]" if meaning else ""
+    quote = escaped(evidence.text, _SENTENCE_LIMIT)
+    return f"{note} ({moment.words(evidence.time)}){flags}: “{quote}”"
+
+
+def _sources(sources: tuple[str, ...]) -> str:
+    if not sources:
+        return ""
+    others = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    return f" – source: {escaped(sources[0], 160)}{others}"
+
+
+def _ago(age: timedelta) -> str:
+    minutes = int(age.total_seconds() // 60)
+    if minutes < 60:
+        return f"{max(minutes, 0)} min before"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h before"
+    return f"{minutes // (24 * 60)} days before"

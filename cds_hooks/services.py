@@ -1,0 +1,172 @@
+"""The services that we publish: one entry for each hook, with prefetch templates.
+
+The templates use what both releases allow and what EHRs are known to answer: an instance read,
+or a type search with ``patient`` and one ``category``. Release 2.0 has no relative dates, so its
+searches are bounded by ``_count`` and sorted, the newest first; release 3.0 adds one date bound.
+What we fetch ourselves has that bound in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from cds_hooks.settings import Settings
+
+SERVICE_ID = "meam-risk"
+_CDS_HOOKS_VERSION = {"2.0": "2.0.1", "3.0": "3.0.0"}
+_HOOK_VERSION = "1.0"  # of all three hooks in the published library
+_NEED_ENCOUNTER = frozenset({"encounter-start", "encounter-discharge"})
+_OBSERVATIONS_DAYS = 3  # the model looks back 48 h; a date-only bound cuts at midnight
+_NOTES_DAYS = 8  # and a week for notes
+
+
+@dataclass(frozen=True, slots=True)
+class PrefetchTemplate:
+    """One key: what a client may send along, and what we fetch where it does not."""
+
+    key: str
+    query: str  # relative URL with tokens {{context.*}}
+    display: str  # for the card: "laboratory results"
+    resource_type: str
+    required: bool = False  # without it there is no answer: 412
+    clinical: bool = True  # holds data that a prediction can rest on
+    look_back_days: int | None = None
+    fallback: str = ""  # fetched where the context lacks a token of the query
+
+    @property
+    def is_read(self) -> bool:
+        """True for an instance read, False for a search."""
+        return "?" not in self.query
+
+    def published(self, dialect: str) -> str:
+        """The template as discovery shows it in release "2.0" or "3.0"."""
+        if dialect == "2.0" or self.look_back_days is None:
+            return self.query
+        return f"{self.query}&date=ge{{{{today() - {self.look_back_days} days}}}}"
+
+    def to_fetch(self, context: Mapping[str, str], now: datetime) -> str | None:
+        """The query that we send ourselves; None where the context lacks a token."""
+        query = _filled(self.query, context) or _filled(self.fallback, context)
+        if query is None or self.look_back_days is None:
+            return query
+        since = (now - timedelta(days=self.look_back_days)).date()
+        return f"{query}&date=ge{since.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDefinition:
+    """What discovery says about one service on one hook."""
+
+    id: str
+    hook: str
+    title: str
+    description: str
+    usage_requirements: str
+    prefetch: tuple[PrefetchTemplate, ...]
+    dialect: str
+
+    @property
+    def needs_encounter(self) -> bool:
+        """Whether the hook's context has to name an encounter."""
+        return self.hook in _NEED_ENCOUNTER
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry in the discovery answer. Order matters: release 3.0 reads keys in order."""
+        return {
+            "hook": self.hook,
+            "hookVersion": _HOOK_VERSION,
+            "title": self.title,
+            "description": self.description,
+            "id": self.id,
+            "version": _CDS_HOOKS_VERSION[self.dialect],
+            "prefetch": {one.key: one.published(self.dialect) for one in self.prefetch},
+            "usageRequirements": self.usage_requirements,
+        }
+
+
+def published_services(settings: Settings) -> tuple[ServiceDefinition, ...]:
+    """All services of this installation; ``(id, hook)`` pairs are unique."""
+    return tuple(
+        ServiceDefinition(
+            id=SERVICE_ID,
+            hook=hook,
+            title="Risk of an adult inpatient, with reasons",
+            description=(
+                "Estimates the risk of an adult inpatient from laboratory results, charted vital"
+                " signs, clinical notes and device data, and shows the reasons with their sources"
+                " and how well the explanation methods agree. Research software, not a medical"
+                " device."
+            ),
+            usage_requirements=(
+                "For adult inpatients. Needs the Patient and at least one of vital signs,"
+                " laboratory results, notes and device data, by prefetch or from a FHIR R4 server"
+                " that is registered with us. Note attachments that are not inline are fetched"
+                " from that server."
+            ),
+            prefetch=_templates(settings.device_categories),
+            dialect=settings.prefetch_dialect,
+        )
+        for hook in settings.hooks
+    )
+
+
+def _templates(device_categories: tuple[str, ...]) -> tuple[PrefetchTemplate, ...]:
+    patient = PrefetchTemplate(
+        key="patient",
+        query="Patient/{{context.patientId}}",
+        display="the patient's demographics",
+        resource_type="Patient",
+        required=True,
+        clinical=False,
+    )
+    encounter = PrefetchTemplate(
+        key="encounter",
+        query="Encounter/{{context.encounterId}}",
+        display="the encounter",
+        resource_type="Encounter",
+        clinical=False,
+        fallback="Encounter?patient={{context.patientId}}&status=in-progress",
+    )
+    notes = PrefetchTemplate(
+        key="notes",
+        query="DocumentReference?patient={{context.patientId}}&category=clinical-note"
+        "&_sort=-date&_count=20",
+        display="clinical notes",
+        resource_type="DocumentReference",
+        look_back_days=_NOTES_DAYS,
+    )
+    return (
+        patient,
+        encounter,
+        _observations("vitalSigns", "vital-signs", "vital signs"),
+        _observations("laboratory", "laboratory", "laboratory results"),
+        notes,
+        *(
+            _observations(_device_key(category), category, f"device data ({category})")
+            for category in device_categories
+        ),
+    )
+
+
+def _observations(key: str, category: str, display: str) -> PrefetchTemplate:
+    return PrefetchTemplate(
+        key=key,
+        query=f"Observation?patient={{{{context.patientId}}}}&category={category}"
+        "&_sort=-date&_count=500",
+        display=display,
+        resource_type="Observation",
+        look_back_days=_OBSERVATIONS_DAYS,
+    )
+
+
+def _device_key(category: str) -> str:
+    return "deviceData" if category == "activity" else f"deviceData-{category}"
+
+
+def _filled(query: str, context: Mapping[str, str]) -> str | None:
+    for name, value in context.items():
+        query = query.replace("{{context." + name + "}}", value)
+    return query if query and "{{" not in query else None

@@ -1,0 +1,292 @@
+"""What a card says. Markdown that reads well where it is shown as plain text.
+
+Fixed order: risk and what it means, reasons, how far the reasons can be trusted, what was missing,
+which model. All text from data passes ``escape``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from cds_hooks.cards import SUMMARY_LIMIT, Card, Coding, Indicator, Link, Source
+from cds_hooks.escape import escaped, plain
+from cds_hooks.reasons import HEADINGS, Moment, reason_lines, shown_tokens
+from cds_hooks.settings import Settings, Thresholds
+from model.prediction import Explanation, Modality, Prediction, TaskPrediction, TokenAttribution
+from model.record import ReadingReport, ReportLine
+
+_MODALITIES: tuple[Modality, ...] = ("structured", "note", "device")
+_MOST_LIMITATIONS = 6
+_LINE_LIMIT = 240
+_NOTICE_REASONS = frozenset({"outcome-note"})  # a server's information, on every answer of some
+_REASON_SYSTEM = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
+OVERRIDE_REASONS = tuple(
+    Coding(code, _REASON_SYSTEM, display)
+    for code, display in (
+        ("cds-not-applicable", "PC CDS does not apply to patient"),
+        ("cds-suboptimal-context", "PC CDS delivered in suboptimal context"),
+        (
+            "recipient-disagrees-evidence",
+            "Recipient disagrees with recommendation because of issues with the evidence",
+        ),
+        (
+            "recipient-concerns-outcomes",
+            "Recipient has concerns regarding potential health outcomes",
+        ),
+        (
+            "does-not-align-preferences",
+            "Recommendation does not align with patient preferences or values",
+        ),
+        ("not-convenient-feasible", "Recommendation is not convenient or feasible"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A card with the tokens that it names, the strongest first."""
+
+    card: Card
+    drivers: tuple[TokenAttribution, ...] = ()
+
+
+def write_card(
+    prediction: Prediction,
+    explanation: Explanation | None,
+    report: ReadingReport,
+    settings: Settings,
+    link_for: Callable[[str], str],
+) -> Written | None:
+    """Return the card for a prediction; None where there is nothing to advise: low risk.
+
+    ``report.incomplete`` lines whose source is a prefetch key make a low risk worth a card too,
+    because a risk from half of the chart is not the same as no concern.
+    """
+    card_uuid = str(uuid.uuid4())
+    link = Link("Explanation with sources", link_for(card_uuid))
+    source = Source(settings.source_label, icon=f"{settings.public_base_url.rstrip('/')}/icon.png")
+    if not prediction.tasks:
+        summary, detail = _no_estimate(prediction, report, settings)
+        return Written(Card(card_uuid, summary, "info", source, detail, links=(link,)))
+    task = prediction.tasks[0]
+    if _quiet(task, report, settings):
+        return None
+    tokens = _drivers(explanation)
+    card = Card(
+        card_uuid,
+        _summary(task, tokens),
+        indicator(task.probability, settings.thresholds),
+        source,
+        _detail(prediction, explanation, tokens, report, settings),
+        override_reasons=OVERRIDE_REASONS,
+        links=(link,),
+    )
+    return Written(card, tokens)
+
+
+def indicator(probability: float, thresholds: Thresholds) -> Indicator:
+    """How urgent a probability is at this site."""
+    if probability >= thresholds.critical_from:
+        return "critical"
+    return "warning" if probability >= thresholds.warning_from else "info"
+
+
+def percent(probability: float) -> str:
+    """Whole per cent; the ends are open, for no estimate is certain."""
+    if probability < 0.01:
+        return "below 1 %"
+    return "above 99 %" if probability > 0.99 else f"{probability:.0%}".replace("%", " %")
+
+
+def _quiet(task: TaskPrediction, report: ReadingReport, settings: Settings) -> bool:
+    """Low risk, said by the model without doubt, from all the data that we asked for."""
+    if settings.show_low_risk or task.probability >= settings.thresholds.card_from:
+        return False
+    if task.risk_group == "high":
+        return False
+    if task.risk_group == "uncertain" and not settings.quiet_when_uncertain:
+        return False
+    return all(
+        line.reason in _NOTICE_REASONS or line.source in settings.quiet_despite_missing
+        for line in report.incomplete
+    )
+
+
+def _drivers(explanation: Explanation | None) -> tuple[TokenAttribution, ...]:
+    return shown_tokens(explanation) if explanation and explanation.reliable else ()
+
+
+def _summary(task: TaskPrediction, tokens: tuple[TokenAttribution, ...]) -> str:
+    said = (
+        f"Estimated risk of {plain(task.display, 60)}: {percent(task.probability)}"
+        f" (average {percent(task.base_rate)})"
+    )
+    if task.risk_group == "uncertain":
+        said += "; the model is uncertain"
+    strongest = next((t for t in tokens if t.modality != "note" and t.shap_logit > 0), None)
+    if strongest is not None and task.probability > task.base_rate:
+        name = plain(getattr(strongest.evidence, "display", ""), 40)
+        longer = f"{said}; raised most by: {name}"
+        measured = getattr(strongest.evidence, "measured", True)
+        if name and measured and len(longer) < SUMMARY_LIMIT - 1:
+            said = longer
+    return f"{said}."
+
+
+def _detail(
+    prediction: Prediction,
+    explanation: Explanation | None,
+    tokens: tuple[TokenAttribution, ...],
+    report: ReadingReport,
+    settings: Settings,
+) -> str:
+    moment = _moment(prediction, settings)
+    blocks = [_risk(task) for task in prediction.tasks]
+    blocks.append("\n".join(_reasons(explanation, tokens, moment)).rstrip())
+    blocks.append(_agreement(explanation))
+    blocks += _missing(prediction, report)
+    blocks += _about(prediction, settings, moment)
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _no_estimate(
+    prediction: Prediction, report: ReadingReport, settings: Settings
+) -> tuple[str, str]:
+    moment = _moment(prediction, settings)
+    reasons = [f"- {escaped(reason, _LINE_LIMIT)}" for reason in prediction.applicability.reasons]
+    blocks = [
+        "The model gives no estimate for this patient. This says nothing about the patient's risk.",
+        "\n".join(["Why:", "", *reasons]) if reasons else "",
+        *_missing(prediction, report),
+        *_about(prediction, settings, moment),
+    ]
+    first = plain(next(iter(prediction.applicability.reasons), "the model does not apply"))
+    summary = plain(f"No risk estimate: {first}", SUMMARY_LIMIT - 1)
+    return summary, "\n\n".join(block for block in blocks if block)
+
+
+def _risk(task: TaskPrediction) -> str:
+    name = escaped(task.display, 60)
+    lines = [
+        f"Estimated risk of {name}: {percent(task.probability)}."
+        f" Of the patients that the model learnt from, {percent(task.base_rate)} had this outcome:"
+        f" {_ratio(task)}."
+    ]
+    confidence = f"At {task.conformal_confidence:.0%} confidence".replace("%", " %")
+    if task.risk_group == "uncertain":
+        lines.append(
+            f"The model is uncertain: {confidence.lower()} it cannot tell this patient from those"
+            " with the outcome nor from those without it. Do not rely on the figure."
+        )
+    else:
+        lines.append(f"{confidence} the model places this patient in the {task.risk_group} group.")
+    return " ".join(lines)
+
+
+def _ratio(task: TaskPrediction) -> str:
+    ratio = task.probability / task.base_rate if task.base_rate else 1.0
+    if 0.8 <= ratio <= 1.25:
+        return "about the average"
+    if ratio > 1:
+        return f"{ratio:.1f} times the average"
+    return "below the average" if ratio > 0.5 else "less than half of the average"
+
+
+def _reasons(
+    explanation: Explanation | None, tokens: tuple[TokenAttribution, ...], moment: Moment
+) -> list[str]:
+    if explanation is None:
+        return ["There is no explanation for this estimate, so no reasons are shown."]
+    if not explanation.reliable:
+        why = escaped(explanation.unreliable_reason, _LINE_LIMIT)
+        said = "Reasons are not shown: the explanation did not pass its own check"
+        return [f"{said} ({why})." if why else f"{said}."]
+    if not tokens:
+        return ["No single finding stands out."]
+    return [
+        "What moved this estimate most (association, not cause):",
+        "",
+        *reason_lines(tokens, moment),
+    ]
+
+
+def _agreement(explanation: Explanation | None) -> str:
+    """How far three ways of asking name the same findings, in a sentence."""
+    if explanation is None or not explanation.reliable:
+        return ""
+    agreement = explanation.agreement
+    parts, shares = [], []
+    compared = agreement.shap_lime_note_compared
+    if agreement.shap_lime_note_common is not None and compared:
+        parts.append(
+            f"SHAP and LIME agree on {agreement.shap_lime_note_common} of the {compared}"
+            " strongest note sentences"
+        )
+        shares.append(agreement.shap_lime_note_common / compared)
+    if agreement.attention_shap_top5 is not None:
+        common = round(5 * agreement.attention_shap_top5)
+        parts.append(f"the model's attention and SHAP agree on {common} of the 5 strongest findings")
+        shares.append(agreement.attention_shap_top5)
+    if not parts:
+        return "How far the reasons can be trusted: too few findings to compare methods."
+    words = f"How far the reasons can be trusted: {' and '.join(parts)}."
+    if min(shares) < 0.5:
+        words += " The methods disagree: read the reasons with caution."
+    return words
+
+
+def _missing(prediction: Prediction, report: ReadingReport) -> list[str]:
+    """What limits this answer: data that did not come, were left out, or the model's warnings."""
+    lines = [
+        f"- {HEADINGS[modality]}: none available."
+        for modality in _MODALITIES
+        if modality not in prediction.applicability.available
+    ]
+    lines += [f"- {escaped(one, _LINE_LIMIT)}" for one in prediction.applicability.warnings]
+    lines += _report_lines(report.incomplete)
+    lines += _left_out(report.left_out)
+    if not lines:
+        return []
+    return ["\n".join(["Limits of this answer:", "", *lines])]
+
+
+def _report_lines(incomplete: Sequence[ReportLine]) -> list[str]:
+    sentences = list(dict.fromkeys(line.sentence for line in incomplete))
+    lines = [f"- {escaped(one, _LINE_LIMIT)}" for one in sentences[:_MOST_LIMITATIONS]]
+    if len(sentences) > _MOST_LIMITATIONS:
+        lines.append(f"- {len(sentences) - _MOST_LIMITATIONS} more; see the explanation.")
+    return lines
+
+
+def _left_out(left_out: Sequence[ReportLine]) -> list[str]:
+    if not left_out:
+        return []
+    counts = Counter(line.reason for line in left_out)
+    words = ", ".join(f"{escaped(reason)} {count}" for reason, count in counts.most_common())
+    return [f"- Items of the chart that were not used, by reason: {words}."]
+
+
+def _about(prediction: Prediction, settings: Settings, moment: Moment) -> list[str]:
+    now = moment.now.astimezone(moment.zone)
+    blocks = [
+        f"Model {escaped(prediction.model_name)} {escaped(prediction.model_version)},"
+        f" as of {now:%Y-%m-%d %H:%M %Z}. {escaped(prediction.trained_on, 400)}"
+        " For adult inpatients. Research software, not a medical device, and not validated at"
+        " this hospital: it does not replace clinical judgement."
+    ]
+    if settings.mode_auth == "open":
+        blocks.append("This service runs in open development mode: callers are not authenticated.")
+    return blocks
+
+
+def _moment(prediction: Prediction, settings: Settings) -> Moment:
+    return Moment(
+        prediction.prediction_time,
+        ZoneInfo(settings.display_time_zone),
+        timedelta(hours=settings.stale_after_h),
+    )

@@ -1,0 +1,79 @@
+"""Collects what was read, used and left out while a chart becomes a record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from fhir_adapters.chart import Resource
+from model.record import ReadingReport, ReportLine
+
+LONGEST_QUOTE = 40  # characters of a code or unit that a sentence repeats
+
+
+class ReadingLog:
+    """Grows into a ReadingReport. Sentences hold ids, codes and units, never values or texts."""
+
+    def __init__(self, incomplete: Iterable[ReportLine] = ()) -> None:
+        self.resources_read: Counter[str] = Counter()
+        self.values_used: Counter[str] = Counter()
+        self.left_out: list[ReportLine] = []
+        self.incomplete: list[ReportLine] = list(incomplete)
+        self.remarks: list[ReportLine] = []
+        self._unmapped: dict[str, tuple[str, int]] = {}
+
+    def leave_out(self, source: str, reason: str, sentence: str) -> None:
+        """Note an item that does not reach the record; the sentence begins after the source."""
+        self.left_out.append(ReportLine(source, reason, f"{source}: {sentence}"))
+
+    def remark(self, source: str, reason: str, sentence: str) -> None:
+        """Note a reservation about an item that does reach the record."""
+        self.remarks.append(ReportLine(source, reason, f"{source}: {sentence}"))
+
+    def add_incomplete(self, source: str, reason: str, sentence: str) -> None:
+        """Note a source that may hold more than was seen."""
+        self.incomplete.append(ReportLine(source, reason, f"{source}: {sentence}"))
+
+    def leave_out_unmapped(self, source: str, code: str) -> None:
+        """Count an Observation whose code is no variable; one line a code is reported."""
+        first, count = self._unmapped.get(code, (source, 0))
+        self._unmapped[code] = (first, count + 1)
+
+    def report(self) -> ReadingReport:
+        """Return the report on everything noted."""
+        unmapped = [
+            ReportLine(first, "code", _unmapped_sentence(first, code, count))
+            for code, (first, count) in self._unmapped.items()
+        ]
+        return ReadingReport(
+            resources_read=dict(self.resources_read),
+            values_used=dict(self.values_used),
+            left_out=(*self.left_out, *unmapped),
+            incomplete=tuple(self.incomplete),
+            remarks=tuple(self.remarks),
+        )
+
+
+def _unmapped_sentence(first: str, code: str, count: int) -> str:
+    others = f" and {count - 1} more" if count > 1 else ""
+    return f"{first}{others}: code {code} is no variable of the table"
+
+
+def source_of(resource: Resource, position: int) -> str:
+    """Return the reference that items of a resource carry: ``Observation/123``.
+
+    Without a usable id it is the place in the chart, ``Observation#17``: still traceable.
+    """
+    kind, identity = resource.get("resourceType"), resource.get("id")
+    kind = kind if isinstance(kind, str) and kind else "Resource"
+    if isinstance(identity, str) and identity:
+        return f"{kind}/{identity}"
+    return f"{kind}#{position}"
+
+
+def quoted(text: object) -> str:
+    """Return a code or unit as a sentence may show it: one line, quoted, shortened."""
+    if not isinstance(text, str):
+        return f"of type {type(text).__name__}"
+    shown = text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
+    return repr(shown)

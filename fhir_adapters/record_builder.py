@@ -1,0 +1,155 @@
+"""From a chart to the patient record: the one builder for training and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from fhir_adapters.bundle import unique_resources
+from fhir_adapters.chart import Chart, Resource
+from fhir_adapters.codes import CodeTable, standard_codes
+from fhir_adapters.demographics import read_demographics
+from fhir_adapters.devices import device_of_metrics
+from fhir_adapters.documents import DOCUMENT_TYPES
+from fhir_adapters.errors import NoPatient, WrongPatient
+from fhir_adapters.notes import read_notes
+from fhir_adapters.reading_log import ReadingLog
+from fhir_adapters.stays import read_stay
+from fhir_adapters.subjects import Ownership
+from fhir_adapters.versions import check_version
+from fhir_adapters.vitals import ObservationReader
+from model.record import PatientRecord
+
+
+def build_record(
+    chart: Chart, prediction_time: datetime, *, codes: CodeTable | None = None
+) -> PatientRecord:
+    """Read the chart into a record that holds nothing later than ``prediction_time``.
+
+    ``codes`` may hold a site's own codes beside the standard ones (`concept_map.py`). Raises
+    NoPatient, WrongPatient or UnsupportedFhirVersion; whatever else is wrong with a resource
+    leaves out that resource or value, with a sentence in the record's report.
+    """
+    if prediction_time.tzinfo is None:
+        raise ValueError("prediction_time must state its time zone")
+    prediction_time = prediction_time.astimezone(UTC)
+    log = ReadingLog(chart.incomplete)
+    parts = _sort_resources(chart, log)
+    source = f"Patient/{parts.patient_id}"
+
+    metrics = device_of_metrics(parts.metrics)
+    reader = ObservationReader(
+        parts.ownership, prediction_time, log, codes or standard_codes(), metrics
+    )
+    for reference, observation in parts.observations:
+        reader.read(observation, reference)
+    notes = read_notes(parts.documents, parts.binaries, prediction_time)
+    log.left_out.extend(notes.left_out)
+    log.incomplete.extend(notes.incomplete)
+    measurements = reader.measurements()
+    series = reader.channels.series(log)
+
+    log.values_used["structured"] = len(measurements)
+    log.values_used["note"] = sum(len(note.sentences) for note in notes.notes)
+    log.values_used["device"] = sum(len(one.times_s) for one in series)
+    return PatientRecord(
+        demographics=read_demographics(parts.patient, source, prediction_time, log),
+        prediction_time=prediction_time,
+        measurements=measurements,
+        notes=notes.notes,
+        device_series=series,
+        stay=read_stay(parts.encounters, chart.encounter_id, prediction_time, log),
+        report=log.report(),
+    )
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The chart's resources by what reads them; documents and encounters are the patient's own."""
+
+    patient_id: str
+    patient: Resource
+    ownership: Ownership
+    observations: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    documents: list[Resource] = field(default_factory=list)
+    binaries: dict[str, Resource] = field(default_factory=dict)
+    encounters: dict[str, Resource] = field(default_factory=dict)
+    metrics: dict[str, Resource] = field(default_factory=dict)
+
+
+def _sort_resources(chart: Chart, log: ReadingLog) -> _Parts:
+    by_id, without_id, lines = unique_resources(chart.resources)
+    log.left_out.extend(lines)
+    patient_id = chart.patient_id.removeprefix("Patient/")
+    patient = _patient(by_id, patient_id)
+    parts = _Parts(patient_id, patient, Ownership(patient_id, patient, chart.aliases))
+    for (kind, identity), resource in by_id.items():
+        _sort_resource(parts, resource, kind, f"{kind}/{identity}", log)
+    for position, resource in enumerate(without_id):
+        kind = resource["resourceType"]
+        _sort_resource(parts, resource, kind, f"{kind}#{position}", log)
+    return parts
+
+
+def _patient(by_id: Mapping[tuple[str, str], Resource], patient_id: str) -> Resource:
+    for kind, identity in by_id:
+        if kind == "Patient" and identity != patient_id:
+            raise WrongPatient(
+                f"Patient/{identity} is not the patient of this chart, Patient/{patient_id}",
+                source=f"Patient/{identity}",
+            )
+    patient = by_id.get(("Patient", patient_id))
+    if patient is None:
+        raise NoPatient(f"the chart holds no Patient/{patient_id}")
+    return patient
+
+
+def _sort_resource(
+    parts: _Parts, resource: Resource, kind: str, source: str, log: ReadingLog
+) -> None:
+    log.resources_read[kind] += 1
+    if kind == "Observation":
+        parts.observations.append((source, resource))  # type: ignore[arg-type]  # a dict
+        if "contained" in resource:
+            parts.observations.extend(_contained(resource, source))
+        return
+    check_version(resource, kind, source)
+    if kind in DOCUMENT_TYPES or kind == "Encounter":
+        objection = parts.ownership.objection(resource, source)
+        if objection:
+            log.leave_out(source, "subject", objection)
+        elif kind == "Encounter":
+            parts.encounters[source] = resource
+        else:
+            parts.documents.append(resource)
+            parts.observations.extend(_contained(resource, source))
+        return
+    parts.ownership.refuse_other_patients(resource, source)
+    if kind == "Binary":
+        parts.binaries.update((name, resource) for name in _names_of_binary(resource, source))
+    elif kind == "DeviceMetric":
+        parts.metrics[source] = resource
+
+
+def _contained(resource: Resource, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the Observations inside a resource; they share its subject if they name none.
+
+    Results inside a retracted report are retracted with it.
+    """
+    contained = resource.get("contained")
+    withdrawn = resource.get("status") in ("entered-in-error", "cancelled")
+    for inner in contained if isinstance(contained, list) and not withdrawn else []:
+        if isinstance(inner, dict) and inner.get("resourceType") == "Observation":
+            identity = inner.get("id")
+            reference = f"{source}#{identity if isinstance(identity, str) else ''}"
+            yield reference, {"subject": resource.get("subject"), **inner}
+
+
+def _names_of_binary(binary: Resource, source: str) -> Iterator[str]:
+    yield source
+    meta = binary.get("meta")
+    url = meta.get("source") if isinstance(meta, dict) else None
+    if isinstance(url, str):
+        yield url

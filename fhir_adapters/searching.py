@@ -1,0 +1,130 @@
+"""Searching: as asked first, then in the ways that this server may understand better."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from fhir_adapters.body import Budget
+from fhir_adapters.capability import Capabilities
+from fhir_adapters.errors import FhirError, FhirFatalError, FhirRejected, FhirTemporaryError
+from fhir_adapters.paging import Caps, Collected, Page, Pager
+from fhir_adapters.search_plan import (
+    Plan,
+    Query,
+    by_single_category,
+    plan_search,
+    require_narrow,
+)
+from fhir_adapters.server import Server
+from model.record import ReportLine
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    plan: Plan
+    handling: str = "strict"
+
+
+class Searcher:
+    """Runs searches of one client; may be used by several threads."""
+
+    def __init__(self, server: Server, caps: Caps, fallback_codes: Sequence[str]) -> None:
+        entries = Budget(caps.entries, "entries")
+        self._server = server
+        self._codes = fallback_codes
+        self._pagers = {
+            handling: Pager(partial(server.page, handling=handling), server.home, caps, entries)
+            for handling in ("strict", "lenient")
+        }
+        self._by_code: dict[tuple[Query, ...], Collected] = {}
+        self._by_code_lock = threading.Lock()
+
+    def search(self, text: str, collected: Collected) -> None:
+        """Answer a search, or a read (``Patient/1``), into ``collected``. Raises FhirError."""
+        if "?" not in text:
+            collected.add(self._server.read(text))
+            return
+        query = Query.parse(text)
+        require_narrow(query)
+        first = _Attempt(plan_search(query, self._server.known_capabilities(), self._codes))
+        try:
+            self._run(first, collected)
+        except FhirRejected as refusal:
+            self._search_otherwise(query, first, refusal, collected)
+
+    def read_on(self, page: Page, collected: Collected) -> None:
+        """Read the pages that follow a Bundle which is at hand."""
+        self._pagers["strict"].read_on(page, collected)
+
+    def _search_otherwise(
+        self, query: Query, first: _Attempt, refusal: FhirRejected, collected: Collected
+    ) -> None:
+        for attempt in self._other_ways(query, first):
+            try:
+                self._run(attempt, collected)
+            except FhirRejected:
+                continue
+            return
+        raise refusal
+
+    def _other_ways(self, query: Query, first: _Attempt) -> Iterator[_Attempt]:
+        """Yield what else to try after a refusal, in the order of how little it changes."""
+        plan = first.plan
+        capabilities = self._capabilities_if_readable()
+        if capabilities is not None:
+            fitted = plan_search(query, capabilities, self._codes)
+            if fitted.queries != plan.queries:
+                plan = fitted
+                yield _Attempt(plan)
+        single = by_single_category(query)
+        if len(single.queries) > 1 and len(plan.queries) == 1:
+            yield _Attempt(Plan(by_single_category(plan.queries[0]).queries, plan.notes))
+        # Some servers refuse strict handling itself. A lenient answer may ignore a filter, which
+        # returns too much rather than too little; the reader checks whose the resources are.
+        note = ReportLine(
+            query.label,
+            "lenient-search",
+            f"{query.label}: the FHIR server answered only under lenient handling; "
+            "it may have ignored a part of the search",
+        )
+        yield _Attempt(Plan(plan.queries, (*plan.notes, note)), "lenient")
+
+    def _capabilities_if_readable(self) -> Capabilities | None:
+        try:
+            return self._server.capabilities()
+        except (FhirTemporaryError, FhirFatalError):
+            return None  # the refusal of the search is what gets reported
+
+    def _run(self, attempt: _Attempt, collected: Collected) -> None:
+        """Run all searches of a plan. Raises the first FhirError only if none succeeded."""
+        if len(attempt.plan.queries) > 1 and "code" in attempt.plan.queries[0].names():
+            self._run_once_for_all(attempt, collected)
+        else:
+            self._run_here(attempt, collected)
+        collected.notes(attempt.plan.notes)
+
+    def _run_once_for_all(self, attempt: _Attempt, collected: Collected) -> None:
+        """Searches for several categories become one and the same search by code: run it once."""
+        with self._by_code_lock:
+            known = self._by_code.get(attempt.plan.queries)
+            if known is None:
+                self._run_here(attempt, collected)
+                self._by_code[attempt.plan.queries] = collected
+            else:
+                collected.absorb(known)
+
+    def _run_here(self, attempt: _Attempt, collected: Collected) -> None:
+        failures: list[FhirError] = []
+        pager = self._pagers[attempt.handling]
+        for query in attempt.plan.queries:
+            try:
+                pager.read(f"{self._server.base_url}/{query}", query.label, collected)
+            except FhirError as exc:
+                failures.append(exc)
+        if len(failures) == len(attempt.plan.queries):
+            raise failures[0]
+        for failure in failures:
+            collected.note_failure(failure)

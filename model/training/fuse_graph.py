@@ -1,0 +1,267 @@
+"""fuse.onnx: the memory of one patient and C coalitions -> logits and pooled attention.
+
+The same function as ``FusionNetwork.fuse`` for one patient, arranged for many coalitions: before
+the first block the latents are constants, so their scores are computed once a patient and a
+coalition only selects among them.
+
+Axes: C coalitions, N tokens, n tokens of one modality, L latents, l latents of one group, H heads,
+D width, T tasks, R = C * L rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto
+
+from model.training.encode_graph import array, layer_norm, linear
+from model.training.graph import GraphWriter
+from model.training.network import CrossAttention, FusionNetwork, LatentBlock
+
+MEMORY = "memory_structured", "memory_note", "memory_device"
+AWAY = 1e9  # taken from the score of a hidden token; exp() of the rest is exactly zero
+STEEPEST = 60.0  # a score this far above the sink's; keeps exp() finite in float32
+
+
+class Group(NamedTuple):
+    """Latents that read the same tokens."""
+
+    latents: slice
+    memory: str  # (n, M)
+    seen: str  # (C, n) float32, 1 = visible
+    away: str  # (C, 1 + n) float32, 0 = visible; the sink first
+
+
+class Sink(NamedTuple):
+    """Key and value of the sink for one reading."""
+
+    key: np.ndarray  # (D,)
+    value: np.ndarray  # (D,)
+
+
+class FuseGraph(GraphWriter):
+    """The graph under construction."""
+
+    def __init__(self, network: FusionNetwork) -> None:
+        super().__init__()
+        self.network = network
+        config = network.config
+        self.width, self.heads, self.count = config.width, config.heads, config.latents
+        self.head_width = config.width // config.heads
+        self.tasks = len(config.tasks)
+        with torch.no_grad():
+            sink = array(network.to_memory(network.token_norm(network.sink)))
+        self.sinks = [Sink(*pair) for pair in sink.reshape(-1, 2, config.width)]
+
+    def per_head(self, x: str, *order: int) -> str:
+        """(n, D) -> (n, H, D/H) -> permuted."""
+        split = self.reshape(x, -1, self.heads, self.head_width)
+        return self.op("Transpose", split, perm=list(order))
+
+    def key_value(self, memory: str, layer: int) -> tuple[str, str]:
+        """(n, M) -> keys and values of one layer, (n, D) each."""
+        start, d = 2 * layer * self.width, self.width
+        return self.columns(memory, start, start + d), self.columns(
+            memory, start + d, start + 2 * d
+        )
+
+    def with_sink(self, sink: np.ndarray, x: str) -> str:
+        """(n, D) -> (1 + n, D)."""
+        return self.op("Concat", self.constant(sink[None]), x, axis=0)
+
+    def groups(self) -> list[Group]:
+        """Return who reads what: a group for each modality and the shared latents."""
+        config = self.network.config
+        seen = self.op("Cast", "mask", to=TensorProto.FLOAT)  # (C, N)
+        sizes = [self.op("Shape", memory, start=0, end=1) for memory in MEMORY]
+        parts = self.ops("Split", 3, seen, self.op("Concat", *sizes, axis=0), axis=1)
+        everything = self.op("Concat", *MEMORY, axis=0)
+        each, groups = config.latents_per_modality, []
+        for index, (memory, part) in enumerate(
+            zip((*MEMORY, everything), (*parts, seen), strict=True)
+        ):
+            end = (index + 1) * each if index < 3 else config.latents
+            groups.append(Group(slice(index * each, end), memory, part, self.away(part)))
+        return groups
+
+    def away(self, seen: str) -> str:
+        """(C, n) -> (C, 1 + n): what is added to scores; nothing for the sink."""
+        score = self.op("Mul", self.op("Sub", seen, self.constant(1.0)), self.constant(AWAY))
+        return self.op("Pad", score, self.constant([0, 1, 0, 0]))
+
+    def first_read(self, block: LatentBlock, group: Group) -> str:
+        """Read with constant queries: (C, l, D), before the output projection.
+
+        A softmax over the visible tokens is a sum over them of exp(score) * value, over the same
+        sum of exp(score); both sums are one matrix product with the mask.
+        """
+        with torch.no_grad():
+            latents = self.network.latents[group.latents]
+            query = array(block.read.to_query(block.read_norm(latents)))  # (l, D)
+        length = len(query)
+        query = query.reshape(length, self.heads, -1).transpose(1, 0, 2) * self.head_width**-0.5
+        sink = self.sinks[0]
+        sink_score = query @ sink.key.reshape(self.heads, -1, 1)  # (H, l, 1)
+        keys, values = self.key_value(group.memory, 0)
+        score = self.op("MatMul", self.constant(query), self.per_head(keys, 1, 2, 0))  # (H, l, n)
+        score = self.op("Sub", score, self.constant(sink_score))
+        mass = self.op("Exp", self.op("Min", score, self.constant(STEEPEST)))
+        mass = self.op("Transpose", mass, perm=[2, 1, 0])  # (n, l, H)
+        value = self.reshape(values, -1, 1, self.heads, self.head_width)
+        weighted = self.op("Mul", self.op("Unsqueeze", mass, self.constant([3])), value)
+        total = self.op("MatMul", group.seen, self.reshape(weighted, -1, length * self.width))
+        total = self.op("Add", total, self.constant(np.tile(sink.value, length)))  # (C, l * D)
+        norm = self.op("MatMul", group.seen, self.reshape(mass, -1, length * self.heads))
+        norm = self.op("Add", norm, self.constant(1.0))  # (C, l * H)
+        read = self.op(
+            "Div",
+            self.reshape(total, -1, length, self.heads, self.head_width),
+            self.reshape(norm, -1, length, self.heads, 1),
+        )
+        return self.reshape(read, -1, length, self.width)
+
+    def attend(
+        self, query: str, length: int, memory: str, away: str, layer: int
+    ) -> tuple[str, str]:
+        """(C * l, D) -> read (C, l, D) before the output projection, weights (H, C, l, 1 + n)."""
+        sink = self.sinks[layer]
+        keys, values = self.key_value(memory, layer)
+        q = self.per_head(query, 1, 0, 2)  # (H, C * l, D/H)
+        k = self.per_head(self.with_sink(sink.key, keys), 1, 2, 0)  # (H, D/H, 1 + n)
+        v = self.per_head(self.with_sink(sink.value, values), 1, 0, 2)  # (H, 1 + n, D/H)
+        score = self.op("MatMul", q, k)  # (H, C * l, 1 + n)
+        rows = self.op("Shape", score)
+        shape = self.op("Concat", self.constant([self.heads, -1, length]), self.last(rows), axis=0)
+        score = self.op("Reshape", score, shape)  # (H, C, l, 1 + n)
+        score = self.op("Add", score, self.op("Unsqueeze", away, self.constant([1])))
+        weights = self.op("Softmax", score, axis=-1)
+        read = self.op("MatMul", self.op("Reshape", weights, rows), v)  # (H, C * l, D/H)
+        read = self.op("Transpose", read, perm=[1, 0, 2])
+        return self.reshape(read, -1, length, self.width), weights
+
+    def query(self, x: str, attention: CrossAttention) -> str:
+        """(rows, D) -> queries already scaled for the scores (rows, D)."""
+        layer, scale = attention.to_query, self.head_width**-0.5
+        return self.affine(x, array(layer.weight).T * scale, array(layer.bias) * scale)
+
+    def last(self, shape: str) -> str:
+        """Return the last entry of a shape."""
+        return self.columns(shape, -1, 2**31, axis=0)
+
+    def later_read(self, x: str, block: LatentBlock, groups: Sequence[Group], layer: int) -> str:
+        """(R, D) -> (C, L, D), before the output projection."""
+        normed = self.reshape(layer_norm(self, x, block.read_norm), -1, self.count, self.width)
+        parts = []
+        for group in groups:
+            length = group.latents.stop - group.latents.start
+            part = self.columns(normed, group.latents.start, group.latents.stop)
+            query = self.query(self.reshape(part, -1, self.width), block.read)
+            parts.append(self.attend(query, length, group.memory, group.away, layer)[0])
+        return self.op("Concat", *parts, axis=1)
+
+    def mix(self, x: str, block: LatentBlock, wanted: int) -> str:
+        """Self-attention of the last ``wanted`` latents over all: (R, D) -> (C * wanted, D)."""
+        d = self.width
+        weight, bias = array(block.to_mix.weight).T, array(block.to_mix.bias)
+        asked = self.latest(x, wanted)
+        scale = self.head_width**-0.5
+        query = self.affine(asked, weight[:, :d] * scale, bias[:d] * scale)
+        key = self.affine(x, weight[:, d : 2 * d], bias[d : 2 * d])
+        value = self.affine(x, weight[:, 2 * d :], bias[2 * d :])
+        q = self.latent_heads(query, wanted, [0, 2, 1, 3])  # (C, H, wanted, D/H)
+        k = self.latent_heads(key, self.count, [0, 2, 3, 1])  # (C, H, D/H, L)
+        v = self.latent_heads(value, self.count, [0, 2, 1, 3])  # (C, H, L, D/H)
+        weights = self.op("Softmax", self.op("MatMul", q, k), axis=-1)
+        mixed = self.op("MatMul", weights, v)  # (C, H, wanted, D/H)
+        rows = self.reshape(self.op("Transpose", mixed, perm=[0, 2, 1, 3]), -1, d)
+        return linear(self, rows, block.from_mix)
+
+    def affine(self, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
+        """(rows, in) -> (rows, out)."""
+        return self.op("Gemm", x, self.constant(weight), self.constant(bias))
+
+    def latent_heads(self, x: str, count: int, order: list[int]) -> str:
+        """(C * count, D) -> (C, count, H, D/H) -> permuted."""
+        split = self.reshape(x, -1, count, self.heads, self.head_width)
+        return self.op("Transpose", split, perm=order)
+
+    def latest(self, x: str, wanted: int) -> str:
+        """Rows of the last latents of each coalition: (R, D) -> (C * wanted, D)."""
+        if wanted == self.count:
+            return x
+        latents = self.reshape(x, -1, self.count, self.width)
+        return self.reshape(self.columns(latents, self.count - wanted, self.count), -1, self.width)
+
+    def digest(self, x: str, block: LatentBlock) -> str:
+        """(R, D) -> (R, D)."""
+        first, last = block.digest[0], block.digest[3]
+        return linear(self, self.op("Gelu", linear(self, x, first)), last)
+
+    def block(self, x: str | None, step: int, groups: Sequence[Group]) -> str:
+        """Latents (R, D), or None before the first block -> (R, D).
+
+        After the last block only the shared latents are asked for the query of the pooling, so
+        that the others end where the shared ones have read them.
+        """
+        block = self.network.blocks[step % len(self.network.blocks)]
+        if x is None:
+            read = self.op("Concat", *[self.first_read(block, g) for g in groups], axis=1)
+            start = self.constant(array(self.network.latents))  # (L, D)
+            out = linear(self, self.reshape(read, -1, self.width), block.read.to_out)
+            out = self.op("Add", self.reshape(out, -1, self.count, self.width), start)
+            x = self.reshape(out, -1, self.width)
+        else:
+            read = self.later_read(x, block, groups, step % len(self.network.blocks))
+            out = linear(self, self.reshape(read, -1, self.width), block.read.to_out)
+            x = self.op("Add", x, out)
+        config = self.network.config
+        wanted = config.shared_latents if step == config.blocks - 1 else config.latents
+        mixed = self.mix(layer_norm(self, x, block.mix_norm), block, wanted)
+        x = self.op("Add", self.latest(x, wanted), mixed)
+        return self.op("Add", x, self.digest(layer_norm(self, x, block.digest_norm), block))
+
+    def pool(self, x: str, everything: Group) -> tuple[str, str]:
+        """Shared latents (C * shared, D) -> logits (C, T), attention (C, N)."""
+        network, pool = self.network, self.network.pool
+        latents = self.reshape(x, -1, network.config.shared_latents, self.width)
+        mean = self.op("ReduceMean", latents, self.constant([1]), keepdims=0)  # (C, D)
+        query = self.query(layer_norm(self, mean, network.pool_norm), pool)
+        last = len(self.sinks) - 1
+        read, weights = self.attend(query, 1, everything.memory, everything.away, last)
+        pooled = linear(self, self.reshape(read, -1, self.width), pool.to_out)
+        hidden = self.op("Gelu", linear(self, pooled, network.head[0]))
+        logits = linear(self, hidden, network.head[3])
+        if network.config.additive_path:
+            end = network.config.memory_width
+            additive = self.columns(everything.memory, end - self.tasks, end)  # (N, T)
+            logits = self.op("Add", logits, self.op("MatMul", everything.seen, additive))
+        mean_weights = self.op("ReduceMean", weights, self.constant([0, 2]), keepdims=0)
+        return logits, self.columns(mean_weights, 1, 2**31)
+
+
+def fuse_graph(network: FusionNetwork) -> onnx.ModelProto:
+    """Return the graph of ``FusionNetwork.fuse`` for one patient and C coalitions."""
+    g = FuseGraph(network)
+    groups = g.groups()
+    x: str | None = None
+    for step in range(network.config.blocks):
+        x = g.block(x, step, groups)
+    if x is None:
+        raise ValueError("a network needs at least one block")
+    logits, attention = g.pool(x, groups[-1])
+    g.name(logits, "logits")
+    g.name(attention, "attention")
+    variables, width = len(network.structured.variable), network.config.memory_width
+    sizes = (variables, "S", "K")
+    return g.finish(
+        "fuse",
+        {
+            **{n: (TensorProto.FLOAT, (s, width)) for n, s in zip(MEMORY, sizes, strict=True)},
+            "mask": (TensorProto.BOOL, ("C", "N")),
+        },
+        {"logits": ("C", g.tasks), "attention": ("C", "N")},
+    )

@@ -1,0 +1,356 @@
+"""The training loop: one network, token dropout, the consistency loss, averaged weights.
+
+All randomness of an epoch comes from the seed and the epoch's number, so that a run that was
+killed and resumed ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.training.averaging import WeightAverage
+from model.training.cohort import Case, Cohort
+from model.training.dropping import drop_tokens
+from model.training.losses import LossTerms, training_loss
+from model.training.metrics import auroc
+from model.training.network import (
+    FusionNetwork,
+    collate,
+    fit_bin_edges,
+)
+from model.training.predict import predict_logits
+from model.training.settings import TrainingSettings
+from model.training.state import TrainingState, load_state, save_state
+from model.training.teaching import Lesson, teach
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What one epoch did; losses are means over batches."""
+
+    epoch: int
+    cross_entropy: float
+    divergence: float
+    mass: float
+    kl_weight: float
+    tuning_auroc: float | None
+    seconds: float
+    teaching_seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """Averaged weights and how they came about."""
+
+    network: FusionNetwork
+    history: tuple[EpochReport, ...]
+    stopped_early: bool
+
+
+OnEpoch = Callable[[EpochReport], None]
+OnStep = Callable[[int, int], None]  # steps done, steps in all
+
+
+def train_network(
+    cohort: Cohort,
+    tuning: Cohort | None,
+    settings: TrainingSettings,
+    *,
+    state_folder: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> Trained:
+    """Train on a cohort of views; each epoch sees every stay once, in one of its views.
+
+    With ``state_folder`` the state is written after each epoch and taken up again if the folder
+    holds one of the same settings and data.
+    """
+    run = _Run(cohort, tuning, settings, on_step)
+    if state_folder is not None:
+        run.restore(load_state(state_folder, run.fingerprint()))
+    while not run.finished:
+        report = run.one_epoch()
+        if state_folder is not None:
+            save_state(state_folder, run.fingerprint(), run.state())
+        if on_epoch is not None:
+            on_epoch(report)
+    return Trained(run.average.network, tuple(run.history), run.stopped_early)
+
+
+class _Run:
+    """A training under way."""
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        tuning: Cohort | None,
+        settings: TrainingSettings,
+        on_step: OnStep | None,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.cohort, self.tuning, self.settings, self.on_step = cohort, tuning, settings, on_step
+        self.labels = np.stack([cohort.labels(t) for t in settings.network.tasks], axis=1)
+        self.stays = _views_by_stay(cohort.cases)
+        self.network = FusionNetwork(cohort.config, settings.network)
+        self.network.set_bin_edges(
+            fit_bin_edges(cohort.tokens(), cohort.config, settings.network.bins)
+        )
+        _set_base_rate(self.network, self.labels)
+        self.average = WeightAverage(self.network, settings.average_decay)
+        self.optimizer = _optimizer(self.network, settings)
+        self.lessons: dict[int, Lesson] = {}
+        self.history: list[EpochReport] = []
+        self.stopped_early = False
+
+    @property
+    def finished(self) -> bool:
+        return self.stopped_early or len(self.history) >= self.settings.epochs
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return math.ceil(len(self.stays) / self.settings.batch_size)
+
+    def one_epoch(self) -> EpochReport:
+        started = perf_counter()
+        epoch = len(self.history)
+        seed = self.settings.seed * 100_003 + epoch
+        torch.manual_seed(seed)  # for dropout inside the network
+        rows = _epoch_rows(self.stays, self.cohort, self.settings, np.random.default_rng(seed))
+        teaching_seconds = self.refresh_lessons(epoch, seed)
+        before = None if self.tuning is None else self.average_weights()
+        kl_weight = self.settings.consistency.weight_at(epoch, self.settings.epochs)
+        terms = self.learn(rows, epoch, kl_weight, torch.Generator().manual_seed(seed))
+        report = EpochReport(
+            epoch=epoch,
+            cross_entropy=_mean(terms, "cross_entropy"),
+            divergence=_mean(terms, "divergence"),
+            mass=_mean(terms, "mass"),
+            kl_weight=kl_weight,
+            tuning_auroc=self.tuning_auroc(),
+            seconds=perf_counter() - started,
+            teaching_seconds=teaching_seconds,
+        )
+        if before is not None and self.fell_too_far(report):
+            self.average.network.load_state_dict(before)
+            self.stopped_early = True
+        self.history.append(report)
+        return report
+
+    def refresh_lessons(self, epoch: int, seed: int) -> float:
+        started = perf_counter()
+        consistency = self.settings.consistency
+        if consistency.teaches_at(epoch, self.settings.epochs):
+            generator = np.random.default_rng(seed + 1)
+            count = min(
+                consistency.row_cap,
+                max(1, round(consistency.row_share * len(self.stays))),
+                len(self.stays),
+            )
+            stays = generator.choice(len(self.stays), count, replace=False)
+            chosen = [
+                _draw_view(self.stays[stay], self.cohort, self.settings, generator)
+                for stay in stays
+            ]
+            self.lessons = teach(self.average.network, self.cohort, chosen, consistency, seed)
+        return perf_counter() - started
+
+    def learn(
+        self,
+        rows: npt.NDArray[np.int64],
+        epoch: int,
+        kl_weight: float,
+        generator: torch.Generator,
+    ) -> list[LossTerms]:
+        self.network.train()
+        mass_weight = self.settings.consistency.mass_weight if kl_weight > 0 else 0.0
+        rows = self.with_taught_views(rows)
+        terms = []
+        for step, start in enumerate(range(0, len(rows), self.settings.batch_size)):
+            chosen = rows[start : start + self.settings.batch_size]
+            done = epoch * self.steps_an_epoch + step
+            self.set_learning_rate(done)
+            terms.append(self.step(chosen, kl_weight, mass_weight, generator))
+            if self.on_step is not None:
+                self.on_step(done + 1, self.settings.epochs * self.steps_an_epoch)
+        return terms
+
+    def with_taught_views(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Show a taught stay in the view that was explained: the target holds for that one."""
+        if not self.lessons:
+            return rows
+        stay_of = {row: stay for stay, views in enumerate(self.stays) for row in views}
+        taught = {stay_of[row]: row for row in self.lessons}
+        return np.array([taught.get(stay_of[int(row)], int(row)) for row in rows])
+
+    def step(
+        self,
+        rows: npt.NDArray[np.int64],
+        kl_weight: float,
+        mass_weight: float,
+        generator: torch.Generator,
+    ) -> LossTerms:
+        batch = collate([self.cohort.cases[row].tokens for row in rows])
+        dropped = drop_tokens(
+            batch.modality,
+            len(batch),
+            whole_share=self.settings.whole_share,
+            modality_rate=self.settings.modality_rate,
+            generator=generator,
+        )
+        memory = self.network.encode(batch)
+        output = self.network.fuse(memory, memory.present & dropped.keep)
+        target, gate = self.targets(rows, memory.present)
+        terms = training_loss(
+            output.logits,
+            torch.from_numpy(self.labels[rows]).to(output.logits.dtype),
+            attention=output.attention,
+            present=memory.present,
+            modality=memory.modality.expand(len(batch), -1),
+            target=target,
+            gate=gate,
+            whole=dropped.whole,
+            kl_weight=kl_weight,
+            mass_weight=mass_weight,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm)
+        self.optimizer.step()
+        self.average.update(self.network)
+        return terms
+
+    def targets(self, rows: npt.NDArray[np.int64], present: Tensor) -> tuple[Tensor, Tensor]:
+        """Lay out the targets of a batch: p (B, N), g (B,); zero where a row is not taught."""
+        target = torch.zeros(present.shape)
+        gate = torch.zeros(len(rows))
+        for place, row in enumerate(rows):
+            lesson = self.lessons.get(int(row))
+            if lesson is not None:
+                target[place, present[place]] = torch.from_numpy(lesson.target)
+                gate[place] = lesson.gate
+        return target, gate
+
+    def set_learning_rate(self, step: int) -> None:
+        """Rise linearly, then follow a half cosine to a tenth."""
+        total = self.settings.epochs * self.steps_an_epoch
+        rise = min(1.0, (step + 1) / self.settings.warm_up_steps)
+        fall = 0.55 + 0.45 * math.cos(math.pi * step / total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * rise * fall
+
+    def tuning_auroc(self) -> float | None:
+        if self.tuning is None:
+            return None
+        task = self.settings.network.tasks[0]
+        logits = predict_logits(self.average.network, self.tuning.tokens())[:, 0]
+        return auroc(self.tuning.labels(task), logits)
+
+    def fell_too_far(self, report: EpochReport) -> bool:
+        """Whether the consistency loss has cost more discrimination than it may."""
+        free = [e.tuning_auroc for e in self.history if e.kl_weight == 0 and e.tuning_auroc]
+        if report.kl_weight == 0 or not free or report.tuning_auroc is None:
+            return False
+        return report.tuning_auroc < max(free) - self.settings.auroc_tolerance
+
+    def average_weights(self) -> dict[str, Tensor]:
+        return {k: v.clone() for k, v in self.average.network.state_dict().items()}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a run to be resumed."""
+        return {
+            "settings": self.settings.to_json(),
+            "tokens": self.cohort.config.to_json(),
+            "cases": [
+                f"{c.facts.data_set}/{c.facts.stay_id}/{c.facts.view}" for c in self.cohort.cases
+            ],
+        }
+
+    def state(self) -> TrainingState:
+        return TrainingState(
+            network=self.network.state_dict(),
+            average=self.average.network.state_dict(),
+            average_steps=self.average.steps,
+            optimizer=self.optimizer.state_dict(),
+            lessons=self.lessons,
+            history=[asdict(report) for report in self.history],
+            stopped_early=self.stopped_early,
+        )
+
+    def restore(self, state: TrainingState | None) -> None:
+        if state is None:
+            return
+        self.network.load_state_dict(state.network)
+        self.average.network.load_state_dict(state.average)
+        self.average.steps = state.average_steps
+        self.optimizer.load_state_dict(dict(state.optimizer))
+        self.lessons = state.lessons
+        self.history = [EpochReport(**report) for report in state.history]
+        self.stopped_early = state.stopped_early
+
+
+def _views_by_stay(cases: Sequence[Case]) -> list[list[int]]:
+    """Return the case numbers of each stay, stays in order of first appearance."""
+    stays: dict[tuple[str, str], list[int]] = {}
+    for row, case in enumerate(cases):
+        stays.setdefault((case.facts.data_set, case.facts.stay_id), []).append(row)
+    return list(stays.values())
+
+
+def _draw_view(
+    views: Sequence[int],
+    cohort: Cohort,
+    settings: TrainingSettings,
+    generator: np.random.Generator,
+) -> int:
+    """Choose one of a stay's views by the settings' weights; without weights, any."""
+    if len(views) == 1:
+        return views[0]
+    named = [settings.view_weights.get(cohort.cases[row].facts.view, 0.0) for row in views]
+    weights = np.array(named) if sum(named) > 0 else np.ones(len(views))
+    return int(generator.choice(views, p=weights / weights.sum()))
+
+
+def _epoch_rows(
+    stays: Sequence[Sequence[int]],
+    cohort: Cohort,
+    settings: TrainingSettings,
+    generator: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    """Return one case of every stay, in random order."""
+    rows = np.array([_draw_view(views, cohort, settings, generator) for views in stays], np.int64)
+    return generator.permutation(rows)
+
+
+def _set_base_rate(network: FusionNetwork, labels: npt.NDArray[np.float64]) -> None:
+    """Start every head at its task's base rate, so that no epoch is spent on finding it."""
+    rate = np.clip(np.nanmean(labels, axis=0), 0.01, 0.99)
+    bias = network.get_parameter(f"head.{len(network.head) - 1}.bias")
+    with torch.no_grad():
+        bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
+
+
+def _optimizer(network: FusionNetwork, settings: TrainingSettings) -> torch.optim.AdamW:
+    """Decay matrices; leave biases and norms alone."""
+    decayed = [p for p in network.parameters() if p.dim() > 1]
+    free = [p for p in network.parameters() if p.dim() <= 1]
+    return torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": settings.weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+    )
+
+
+def _mean(terms: Sequence[LossTerms], name: str) -> float:
+    return float(np.mean([float(getattr(term, name)) for term in terms]))

@@ -1,0 +1,206 @@
+"""Discrimination, calibration and the PhysioNet 2012 challenge scores, with bootstrap intervals.
+
+``outcomes`` are 0 or 1, ``probabilities`` lie in (0, 1); both have shape (n,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+Floats = npt.NDArray[np.float64]
+Metric = Callable[[Floats, Floats], float]
+
+PROBABILITY_FLOOR = 1e-6  # keeps logits finite
+
+
+class MetricError(ValueError):
+    """The figures cannot be computed from these outcomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def logit(probabilities: Floats) -> Floats:
+    """Return log-odds, clipped so that they are finite."""
+    clipped = np.clip(probabilities, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def auroc(outcomes: Floats, probabilities: Floats) -> float:
+    """Area under the ROC curve: the chance that an event outranks a non-event."""
+    events = outcomes == 1
+    event_count = int(events.sum())
+    other_count = len(outcomes) - event_count
+    if event_count == 0 or other_count == 0:
+        raise MetricError(f"{event_count} events in {len(outcomes)} cases: both classes needed")
+    rank_sum = rankdata(probabilities)[events].sum()
+    return float((rank_sum - event_count * (event_count + 1) / 2) / (event_count * other_count))
+
+
+def auprc(outcomes: Floats, probabilities: Floats) -> float:
+    """Average precision; tied scores count as one threshold."""
+    if not np.any(outcomes == 1):
+        raise MetricError(f"0 events in {len(outcomes)} cases: no precision to average")
+    order = np.argsort(-probabilities, kind="stable")
+    ends = np.append(np.nonzero(np.diff(probabilities[order]))[0], len(order) - 1)
+    true_positives = np.cumsum(outcomes[order])[ends]
+    recall = true_positives / true_positives[-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * true_positives / (ends + 1)))
+
+
+def brier(outcomes: Floats, probabilities: Floats) -> float:
+    """Mean squared difference between probability and outcome."""
+    return float(np.mean((probabilities - outcomes) ** 2))
+
+
+def expected_calibration_error(
+    outcomes: Floats, probabilities: Floats, bin_count: int = 10
+) -> float:
+    """Mean distance of observed and predicted risk over bins of equal size."""
+    order = np.argsort(probabilities, kind="stable")
+    gaps = [
+        abs(outcomes[rows].mean() - probabilities[rows].mean()) * len(rows)
+        for rows in np.array_split(order, bin_count)
+        if len(rows)
+    ]
+    return float(sum(gaps) / len(outcomes))
+
+
+def calibration_line(outcomes: Floats, probabilities: Floats) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of outcome on predicted logit."""
+    design = np.column_stack([logit(probabilities), np.ones(len(outcomes))])
+    coefficients = np.array([1.0, 0.0])
+    for _ in range(50):
+        fitted = 1 / (1 + np.exp(-design @ coefficients))
+        hessian = design.T @ (design * (fitted * (1 - fitted))[:, None])
+        # A tiny ridge keeps the step defined where a resample is separable.
+        step = np.linalg.solve(hessian + 1e-9 * np.eye(2), design.T @ (outcomes - fitted))
+        coefficients = coefficients + np.clip(step, -5, 5)
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(coefficients[0]), float(coefficients[1])
+
+
+def calibration_slope(outcomes: Floats, probabilities: Floats) -> float:
+    """1 is right; above 1 the predictions are too timid, below 1 too extreme."""
+    return calibration_line(outcomes, probabilities)[0]
+
+
+def calibration_intercept(outcomes: Floats, probabilities: Floats) -> float:
+    """Intercept of the same regression; 0 is right where the slope is 1."""
+    return calibration_line(outcomes, probabilities)[1]
+
+
+def event1(outcomes: Floats, probabilities: Floats, threshold: float) -> float:
+    """Challenge Event 1: the smaller of sensitivity and precision at a threshold set beforehand."""
+    called = probabilities >= threshold
+    true_positives = float(np.sum(outcomes[called]))
+    if true_positives == 0:
+        return 0.0
+    return min(true_positives / float(np.sum(outcomes)), true_positives / float(np.sum(called)))
+
+
+def best_event1_threshold(outcomes: Floats, probabilities: Floats) -> float:
+    """Return the threshold with the highest Event 1; to be called on tuning data only."""
+    order = np.argsort(-probabilities, kind="stable")
+    true_positives = np.cumsum(outcomes[order])
+    called = np.arange(1, len(order) + 1)
+    score = np.minimum(true_positives / true_positives[-1], true_positives / called)
+    return float(probabilities[order][int(np.argmax(score))])
+
+
+def event2(outcomes: Floats, probabilities: Floats) -> float:
+    """Challenge Event 2: Hosmer-Lemeshow over deciles, divided by the range of their risks."""
+    deciles = np.array_split(np.argsort(probabilities, kind="stable"), 10)
+    statistic = 0.0
+    for rows in deciles:
+        risk = float(probabilities[rows].mean())
+        excess = float(outcomes[rows].sum()) - len(rows) * risk
+        statistic += excess**2 / (len(rows) * risk * (1 - risk) + 0.001)
+    risk_range = probabilities[deciles[-1]].mean() - probabilities[deciles[0]].mean()
+    return float(statistic / risk_range) if risk_range > 0 else float("inf")
+
+
+def _resamples(outcomes: Floats, count: int, seed: int) -> list[npt.NDArray[np.int64]]:
+    """Draw bootstrap rows within each class, so that every resample holds the same events."""
+    generator = np.random.default_rng(seed)
+    classes = [np.nonzero(outcomes == value)[0] for value in (0, 1)]
+    return [
+        np.concatenate([generator.choice(rows, len(rows)) for rows in classes])
+        for _ in range(count)
+    ]
+
+
+def bootstrap(
+    metric: Metric,
+    outcomes: Floats,
+    probabilities: Floats,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """Return the metric with its 95 % percentile interval over cases, stratified by outcome."""
+    values = [
+        metric(outcomes[rows], probabilities[rows])
+        for rows in _resamples(outcomes, resamples, seed)
+    ]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Estimate(metric(outcomes, probabilities), float(low), float(high))
+
+
+def paired_difference(
+    metric: Metric,
+    outcomes: Floats,
+    first: Floats,
+    second: Floats,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """Return metric(first) - metric(second) with the interval of the paired bootstrap."""
+    values = [
+        metric(outcomes[rows], first[rows]) - metric(outcomes[rows], second[rows])
+        for rows in _resamples(outcomes, resamples, seed)
+    ]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Estimate(metric(outcomes, first) - metric(outcomes, second), float(low), float(high))
+
+
+def summary(
+    outcomes: Floats,
+    probabilities: Floats,
+    *,
+    threshold: float,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Return every figure of the evaluation table; ``threshold`` is for Event 1."""
+
+    def event1_at_threshold(some_outcomes: Floats, some_probabilities: Floats) -> float:
+        return event1(some_outcomes, some_probabilities, threshold)
+
+    metrics: dict[str, Metric] = {
+        "auroc": auroc,
+        "auprc": auprc,
+        "brier": brier,
+        "ece": expected_calibration_error,
+        "calibration_slope": calibration_slope,
+        "calibration_intercept": calibration_intercept,
+        "event1": event1_at_threshold,
+        "event2": event2,
+    }
+    return {
+        name: bootstrap(metric, outcomes, probabilities, resamples=resamples, seed=seed)
+        for name, metric in metrics.items()
+    }

@@ -1,0 +1,106 @@
+"""The state of a training on disk, so that a killed run goes on: safetensors and JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model.training.teaching import Lesson
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingState:
+    """All that changes during a training."""
+
+    network: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
+    average_steps: int
+    optimizer: Mapping[str, Any]
+    lessons: dict[int, Lesson]
+    history: list[dict[str, Any]]
+    stopped_early: bool
+
+
+def save_state(folder: Path, fingerprint: Mapping[str, Any], state: TrainingState) -> None:
+    """Replace the folder's state in one step; a kill leaves the old one or the new one."""
+    unfinished = folder.with_name(folder.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    save_file(_tensors(state), unfinished / "state.safetensors")
+    document = {
+        "format": FORMAT,
+        "fingerprint": _digest(fingerprint),
+        "average_steps": state.average_steps,
+        "param_groups": state.optimizer["param_groups"],
+        "lessons": [[row, lesson.gate] for row, lesson in state.lessons.items()],
+        "history": state.history,
+        "stopped_early": state.stopped_early,
+    }
+    (unfinished / "state.json").write_text(json.dumps(document))
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+
+
+def load_state(folder: Path, fingerprint: Mapping[str, Any]) -> TrainingState | None:
+    """Return the state, or None where there is none or it is of another run."""
+    path = folder / "state.json"
+    if not path.is_file():
+        return None
+    document = json.loads(path.read_text())
+    if document["format"] != FORMAT or document["fingerprint"] != _digest(fingerprint):
+        return None
+    tensors = load_file(folder / "state.safetensors")
+    return TrainingState(
+        network=_named(tensors, "network/"),
+        average=_named(tensors, "average/"),
+        average_steps=document["average_steps"],
+        optimizer={
+            "param_groups": document["param_groups"],
+            "state": _optimizer_state(_named(tensors, "optimizer/")),
+        },
+        lessons={
+            row: Lesson(tensors[f"lesson/{row}"].numpy(), gate) for row, gate in document["lessons"]
+        },
+        history=document["history"],
+        stopped_early=document["stopped_early"],
+    )
+
+
+def _tensors(state: TrainingState) -> dict[str, Tensor]:
+    tensors = {f"network/{name}": value for name, value in state.network.items()}
+    tensors |= {f"average/{name}": value for name, value in state.average.items()}
+    for number, entries in state.optimizer["state"].items():
+        tensors |= {f"optimizer/{number}/{name}": value for name, value in entries.items()}
+    tensors |= {
+        f"lesson/{row}": torch.from_numpy(np.asarray(lesson.target))
+        for row, lesson in state.lessons.items()
+    }
+    return {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _optimizer_state(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        number, name = path.split("/")
+        state.setdefault(int(number), {})[name] = tensor
+    return state
+
+
+def _digest(fingerprint: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
