@@ -44,8 +44,9 @@ def append_audit(
     newest = connection.execute(
         select(audit.c.sequence, audit.c.signature).order_by(audit.c.sequence.desc()).limit(1)
     ).first()
+    sequence = newest.sequence + 1 if newest else 1
     line = {
-        "sequence": newest.sequence + 1 if newest else 1,
+        "sequence": sequence,
         "at": at.isoformat(),
         "event": event,
         "facts": json.dumps(facts, sort_keys=True, separators=(",", ":")),
@@ -54,7 +55,7 @@ def append_audit(
     }
     signature = _signature(keys, line)
     connection.execute(insert(audit).values(**line, signature=signature))
-    return AuditHead(line["sequence"], signature)
+    return AuditHead(sequence, signature)
 
 
 def verify_audit(engine: Engine, keys: KeyRing, witness: AuditHead | None = None) -> int:

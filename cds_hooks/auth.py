@@ -39,9 +39,7 @@ class Authenticator:
     ) -> None:
         self._open = settings.mode_auth == "open"
         self._open_servers = settings.open_fhir_servers
-        self._issuers = {
-            issuer.iss: load_jwks_file(issuer) for issuer in settings.issuers
-        }
+        self._issuers = {issuer.iss: load_jwks_file(issuer) for issuer in settings.issuers}
         self._key_sets = key_sets
         self._store = store
         self._clock = clock

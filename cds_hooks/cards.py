@@ -217,9 +217,7 @@ def cards_response(
 
 def _check_summary(summary: str) -> None:
     length = len(summary.encode("utf-16-le")) // 2  # as a JavaScript client counts
-    _need(
-        0 < length < SUMMARY_LIMIT, f"card.summary has {length} characters, expected 1 to 139"
-    )
+    _need(0 < length < SUMMARY_LIMIT, f"card.summary has {length} characters, expected 1 to 139")
     _need(summary.isprintable(), "card.summary holds a line break or a control character")
 
 

@@ -6,6 +6,7 @@ denies, is worded so that it cannot be read as a finding.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -38,6 +39,11 @@ _UNITS = {
     "[pH]": "",
     "1": "",
 }
+_STRENGTHS = (  # by the factor on the odds that an attribution in logits amounts to
+    (math.log(2.0), "Strongly"),
+    (math.log(1.25), "Moderately"),
+    (0.0, "Slightly"),
+)
 _UNTIMED_UNITS = frozenset({"{bool}"})
 
 
@@ -83,7 +89,6 @@ def reason_lines(tokens: tuple[TokenAttribution, ...], moment: Moment) -> list[s
 
 def reason_line(token: TokenAttribution, moment: Moment) -> str:
     """One reason as a list item: direction, finding, source."""
-    direction = "Raises" if token.shap_logit > 0 else "Lowers"
     evidence = token.evidence
     if isinstance(evidence, StructuredEvidence):
         finding = _structured(evidence, moment)
@@ -91,7 +96,14 @@ def reason_line(token: TokenAttribution, moment: Moment) -> str:
         finding = _device(evidence, moment)
     else:
         finding = _sentence(evidence, moment)
-    return f"- {direction} the risk: {finding}{_sources(token.sources)}"
+    return f"- {_effect(token.shap_logit)}: {finding}{_sources(token.sources)}"
+
+
+def _effect(shap_logit: float) -> str:
+    """Direction and strength in words: "Strongly raises the risk"."""
+    direction = "raises" if shap_logit > 0 else "lowers"
+    strength = next(word for least, word in _STRENGTHS if abs(shap_logit) >= least)
+    return f"{strength} {direction} the risk"
 
 
 def quantity(value: float, unit: str) -> str:
@@ -151,7 +163,7 @@ def _device(evidence: DeviceEvidence, moment: Moment) -> str:
         f"{name} {quantity(evidence.mean, evidence.unit)} on average"
         f" ({start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M %Z};"
         f" range {quantity(evidence.minimum, '{}')} to {quantity(evidence.maximum, '{}')};"
-        f" {evidence.coverage:.0%} of the time recorded)"
+        f" recorded {evidence.coverage * 100:.0f} % of the time)"
     )
 
 

@@ -73,6 +73,11 @@ class ServiceDefinition:
         """Whether the hook's context has to name an encounter."""
         return self.hook in _NEED_ENCOUNTER
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The prefetch keys."""
+        return frozenset(template.key for template in self.prefetch)
+
     def to_json(self) -> dict[str, Any]:
         """The entry in the discovery answer. Order matters: release 3.0 reads keys in order."""
         return {

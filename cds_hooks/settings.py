@@ -57,8 +57,13 @@ class Settings:
     mode_auth: Literal["jwt", "open"] = "jwt"  # "open" asks nobody who they are
     mode: Literal["active", "shadow"] = "active"  # shadow computes and stores, shows nothing
     tls: Literal["none", "proxy", "direct"] = "none"  # who ends TLS; production needs one
+    tls_certificate: Path | None = None  # PEM files, for tls = "direct"
+    tls_key: Path | None = None
+    bind: str = "127.0.0.1:5000"  # only this machine, unless told otherwise
 
-    public_base_url: str = "http://127.0.0.1:5000"  # as clients see us; JWT audiences are built on it
+    public_base_url: str = (
+        "http://127.0.0.1:5000"  # as clients see us; JWT audiences are built on it
+    )
     url_prefix: str = ""  # path in front of /cds-services, if a proxy passes it on
     cors_origins: tuple[str, ...] = ()  # browser clients, exact origins
     hooks: tuple[Literal["patient-view", "encounter-start", "encounter-discharge"], ...] = (
@@ -90,6 +95,7 @@ class Settings:
     source_label: str = "MEAM risk (research)"
     explanation_life_h: float = 24.0
     keep_cards_days: float = 400.0  # a year of feedback reports, and some
+    audit_patient_ids: Literal["fingerprint", "plain"] = "fingerprint"
 
     open_fhir_servers: tuple[str, ...] = ()  # that open mode may call
     issuers: tuple[TrustedIssuer, ...] = ()
@@ -125,6 +131,8 @@ class Settings:
                 'profile "production" needs TLS: set tls to "proxy" if a proxy in front of us ends'
                 ' it, or to "direct"; for a trial on one machine set profile = "development"'
             )
+        if self.tls == "direct" and not (self.tls_certificate and self.tls_key):
+            raise SettingsError('tls "direct" needs tls_certificate and tls_key')
         if self.production and scheme != "https":
             raise SettingsError(f"public_base_url {self.public_base_url}: expected https")
         if self.production and self.mode_auth == "open":

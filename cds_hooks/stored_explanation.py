@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -43,17 +44,18 @@ class StoredExplanation:
     limitations: tuple[ReportLine, ...] = ()  # what could not be obtained for this request
 
 
-_CLASSES = {
-    cls.__name__: cls
-    for cls in (
-        StoredExplanation,
-        *(
-            value
-            for module in (record_types, prediction_types)
-            for value in vars(module).values()
-            if dataclasses.is_dataclass(value) and isinstance(value, type)
-        ),
-    )
+def _dataclasses_of(module: ModuleType) -> dict[str, type[Any]]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and dataclasses.is_dataclass(value)
+    }
+
+
+_CLASSES: dict[str, type[Any]] = {
+    "StoredExplanation": StoredExplanation,
+    **_dataclasses_of(record_types),
+    **_dataclasses_of(prediction_types),
 }
 
 

@@ -100,7 +100,7 @@ def percent(probability: float) -> str:
     """Whole per cent; the ends are open, for no estimate is certain."""
     if probability < 0.01:
         return "below 1 %"
-    return "above 99 %" if probability > 0.99 else f"{probability:.0%}".replace("%", " %")
+    return "above 99 %" if probability > 0.99 else f"{probability * 100:.0f} %"
 
 
 def _quiet(task: TaskPrediction, report: ReadingReport, settings: Settings) -> bool:
@@ -177,7 +177,7 @@ def _risk(task: TaskPrediction) -> str:
         f" Of the patients that the model learnt from, {percent(task.base_rate)} had this outcome:"
         f" {_ratio(task)}."
     ]
-    confidence = f"At {task.conformal_confidence:.0%} confidence".replace("%", " %")
+    confidence = f"At {task.conformal_confidence * 100:.0f} % confidence"
     if task.risk_group == "uncertain":
         lines.append(
             f"The model is uncertain: {confidence.lower()} it cannot tell this patient from those"
@@ -230,7 +230,9 @@ def _agreement(explanation: Explanation | None) -> str:
         shares.append(agreement.shap_lime_note_common / compared)
     if agreement.attention_shap_top5 is not None:
         common = round(5 * agreement.attention_shap_top5)
-        parts.append(f"the model's attention and SHAP agree on {common} of the 5 strongest findings")
+        parts.append(
+            f"the model's attention and SHAP agree on {common} of the 5 strongest findings"
+        )
         shares.append(agreement.attention_shap_top5)
     if not parts:
         return "How far the reasons can be trusted: too few findings to compare methods."

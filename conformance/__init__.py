@@ -1,0 +1,1 @@
+"""Conformance: a black box outside the service. It speaks only HTTP and imports nothing of ours."""

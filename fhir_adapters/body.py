@@ -39,14 +39,22 @@ class Budget:
             self._left -= granted
             return granted
 
+    def spend(self, wanted: int, what: str) -> None:
+        """Take all of ``wanted``; raise FhirTooLarge, and take none, if too little is left."""
+        granted = self.take(wanted)
+        if granted < wanted:
+            self.give_back(granted)
+            raise FhirTooLarge(
+                f"{what}: with this answer the FHIR server has sent more than "
+                f"{self.limit} {self.unit}"
+            )
+
     def give_back(self, amount: int) -> None:
         with self._lock:
             self._left += amount
 
 
-def read_body(
-    raw: RawBody, encoding: str, what: str, deadline: Deadline, budget: Budget
-) -> bytes:
+def read_body(raw: RawBody, encoding: str, what: str, deadline: Deadline, budget: Budget) -> bytes:
     """Read a body to its end, decompressed.
 
     Raises FhirTimeout, FhirTooLarge, FhirTruncated, FhirBadAnswer, and what ``raw`` raises.
@@ -55,11 +63,7 @@ def read_body(
     body = bytearray()
     try:
         for piece in _decoded(_pieces(raw, what, deadline), encoding, what):
-            if budget.take(len(piece)) < len(piece):
-                raise FhirTooLarge(
-                    f"{what}: with this answer the FHIR server has sent more than "
-                    f"{budget.limit} {budget.unit}"
-                )
+            budget.spend(len(piece), what)
             body += piece
     except BaseException:
         budget.give_back(len(body))

@@ -42,6 +42,18 @@ def open_bundle(answer: object, origin: str = "") -> BundleContents:
     return contents
 
 
+def unpacked(resources: Iterable[Any]) -> BundleContents:
+    """Return a chart's resources with Bundles opened and OperationOutcomes turned into warnings."""
+    contents = BundleContents()
+    for resource in resources:
+        kind = resource.get("resourceType") if isinstance(resource, dict) else None
+        if kind == "Bundle" or kind == "OperationOutcome":
+            _open(resource, "", contents, depth=0)
+        else:
+            contents.resources.append(resource)
+    return contents
+
+
 def unique_resources(
     resources: Iterable[Any],
 ) -> tuple[dict[tuple[str, str], Resource], list[Resource], list[ReportLine]]:

@@ -1,4 +1,4 @@
-"""What a server says that it can do: the few facts of its CapabilityStatement that searches need."""
+"""What a server says that it can do: the facts of its CapabilityStatement that searches need."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def _names(element: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:
-    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
+    return (
+        (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
+    )
 
 
 class CapabilityCache:

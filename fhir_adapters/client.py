@@ -9,11 +9,12 @@ here and below, with its test.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from datetime import datetime
-from threading import TIMEOUT_MAX
+from functools import partial
 from types import TracebackType
+from typing import TypeVar
 
 import requests
 
@@ -23,13 +24,14 @@ from fhir_adapters.capability import Capabilities, CapabilityCache
 from fhir_adapters.chart import Resource
 from fhir_adapters.connections import new_session
 from fhir_adapters.deadline import Deadline
-from fhir_adapters.errors import FhirError, FhirForeignOrigin, FhirTimeout
+from fhir_adapters.errors import FhirError, FhirTimeout
 from fhir_adapters.origin import parse_base_url, resolve
-from fhir_adapters.paging import Caps, Collected, Page, SearchResult, link_of, next_link
+from fhir_adapters.paging import Caps, Collected, Page, SearchResult, link_of
 from fhir_adapters.search_plan import Query, loinc_codes
 from fhir_adapters.searching import Searcher
 from fhir_adapters.server import RawAnswer, Server
 from fhir_adapters.transport import Transport
+from fhir_adapters.workers import Workers
 
 __all__ = [
     "AccessToken",
@@ -40,6 +42,10 @@ __all__ = [
     "SearchResult",
     "new_session",
 ]
+
+
+_T = TypeVar("_T")
+DEFAULT_CAPS = Caps()
 
 
 class FhirClient(AbstractContextManager["FhirClient"]):
@@ -58,7 +64,7 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         access_token: str | None = None,
         token_expires_at: datetime | None = None,
         deadline: Deadline,
-        caps: Caps = Caps(),
+        caps: Caps = DEFAULT_CAPS,
         refresh: Refresh | None = None,
         session: requests.Session | None = None,
         clock: Callable[[], datetime] = utc_now,
@@ -68,52 +74,50 @@ class FhirClient(AbstractContextManager["FhirClient"]):
     ) -> None:
         url, home = parse_base_url(base_url)
         token = AccessToken(access_token, token_expires_at) if access_token else None
-        self._own_session = new_session(connections=caps.parallel) if session is None else None
-        self._deadline = deadline
-        self._transport = Transport(
-            session or self._own_session or new_session(),
+        self._own_session = session is None
+        self._session = session or new_session(connections=caps.parallel)
+        transport = Transport(
+            self._session,
             home,
             TokenHolder(token, refresh, clock),
             deadline,
             Budget(caps.bytes, "bytes"),
             clock=clock,
         )
-        self._server = Server(
-            url,
-            home,
-            self._transport,
-            capability_cache or CapabilityCache(),
-            clock=clock,
-            on_answer=on_answer,
-        )
+        cache = capability_cache or CapabilityCache()
+        self._server = Server(url, home, transport, cache, clock=clock, on_answer=on_answer)
         codes = loinc_codes() if fallback_codes is None else fallback_codes
         self._searcher = Searcher(self._server, caps, codes)
-        self._workers = ThreadPoolExecutor(caps.parallel, thread_name_prefix="fhir")
+        self._workers = Workers(caps.parallel, deadline, transport.watch)
 
     def read(self, path: str) -> Resource:
         """Read one resource, ``Patient/1``. Raises FhirError."""
-        return self._wait_for(self._workers.submit(self._server.read, path), path)
+        return self._workers.result(self._workers.submit(self._server.read, path), _label(path))
 
     def search(self, query: str) -> SearchResult:
         """Run one search, ``Observation?patient=1&category=laboratory``, with all its pages.
 
-        What can be said to be missing is in ``incomplete``. Raises FhirError if nothing could be
+        What is known to be missing is in ``incomplete``. Raises FhirError if nothing could be
         read.
         """
         collected = Collected(_label(query))
-        return self._settle(self._submit(query, collected), collected)
+        return self._settle(
+            self._workers.submit(self._searcher.search, query, collected), collected
+        )
 
     def search_all(self, queries: Mapping[str, str]) -> Mapping[str, SearchResult | FhirError]:
         """Run searches and reads side by side; an error takes the place of its own result only."""
         running: dict[str, tuple[Future[None], Collected]] = {}
-        by_query: dict[str, tuple[Future[None], Collected]] = {}
-        for key, query in queries.items():
-            if query not in by_query:
-                collected = Collected(_label(query))
-                by_query[query] = self._submit(query, collected), collected
-            running[key] = by_query[query]
-        self._wait([future for future, _ in by_query.values()])
-        return {key: self._settled_or_error(*pair) for key, pair in running.items()}
+        for query in dict.fromkeys(queries.values()):
+            collected = Collected(_label(query))
+            running[query] = (
+                self._workers.submit(self._searcher.search, query, collected),
+                collected,
+            )
+        self._workers.wait([future for future, _ in running.values()])
+        return {
+            key: _or_error(partial(self._settle, *running[query])) for key, query in queries.items()
+        }
 
     def attachment(self, url: str) -> Resource:
         """Read an attachment as a Binary: the server's own, or raw bytes wrapped as one.
@@ -121,36 +125,38 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         The wrapped one has ``meta.source`` (``url`` as given), ``contentType`` and ``data``.
         Raises FhirError; FhirForeignOrigin for a URL that is not the FHIR server's.
         """
-        return self._wait_for(self._workers.submit(self._server.attachment, url), "an attachment")
+        future = self._workers.submit(self._server.attachment, url)
+        return self._workers.result(future, "an attachment")
 
     def attachments(self, urls: Iterable[str]) -> Mapping[str, Resource | FhirError]:
         """Read several attachments side by side."""
         running = {url: self._workers.submit(self._server.attachment, url) for url in urls}
-        self._wait(running.values())
-        return {url: self._done_or_error(future) for url, future in running.items()}
+        self._workers.wait(running.values())
+        return {
+            url: _or_error(partial(self._workers.result, future, "an attachment"))
+            for url, future in running.items()
+        }
 
     def follow(self, bundle: Resource, source: str = "Bundle") -> SearchResult:
-        """Read a prefetched Bundle with its following pages. ``source`` names it in messages.
+        """Read a prefetched Bundle and the pages after it. ``source`` names it in messages.
 
         Raises FhirBadAnswer if it is not a Bundle.
         """
         collected = Collected(source)
         page = Page(self._url_of(bundle), bundle)
-        if next_link_or_none(bundle) is None:
-            self._searcher.read_on(page, collected)
+        if not self._searcher.take(page, collected) or link_of(bundle, "next") is None:
             return collected.result()
-        return self._settle(self._workers.submit(self._searcher.read_on, page, collected), collected)
+        return self._settle(self._workers.submit(self._searcher.follow, page, collected), collected)
 
     def capabilities(self) -> Capabilities:
         """Return what the server's CapabilityStatement says; cached by base URL."""
-        return self._wait_for(self._workers.submit(self._server.capabilities), "metadata")
+        return self._workers.result(self._workers.submit(self._server.capabilities), "metadata")
 
     def close(self) -> None:
         """Stop all work; the client cannot be used afterwards."""
-        self._transport.watch.cut()
-        self._workers.shutdown(wait=False, cancel_futures=True)
-        if self._own_session is not None:
-            self._own_session.close()
+        self._workers.stop()
+        if self._own_session:
+            self._session.close()
 
     def __exit__(
         self,
@@ -159,3 +165,42 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _settle(self, future: Future[None], collected: Collected) -> SearchResult:
+        """Wait for a search; when the deadline comes first, take what it has read, flagged."""
+        self._workers.wait([future])
+        if future.done() and not future.cancelled():
+            future.result()
+        elif collected.pages == 0:
+            raise FhirTimeout(f"{collected.source}: no answer within the time allowed")
+        else:
+            collected.note("timeout", "the time allowed ran out; not all was read")
+        return collected.result()
+
+    def _url_of(self, bundle: Resource) -> str:
+        """Return where relative links of a prefetched Bundle start: its self link, if ours."""
+        own = link_of(bundle, "self")
+        root = f"{self._server.base_url}/"
+        try:
+            if not isinstance(own, str) or not own:
+                return root
+            return resolve(own, root, self._server.home, "self link")
+        except FhirError:
+            return root
+
+
+def _label(query: str) -> str:
+    """Name a query in messages, without what may identify the patient."""
+    if "?" not in query:
+        return query
+    try:
+        return Query.parse(query).label
+    except FhirError:
+        return "search"
+
+
+def _or_error(get: Callable[[], _T]) -> _T | FhirError:
+    try:
+        return get()
+    except FhirError as exc:
+        return exc

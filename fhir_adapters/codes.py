@@ -37,9 +37,9 @@ class VariableTableError(ValueError):
     """``variables.csv`` or a site's ConceptMap cannot be used; the message says where and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Variable:
-    """One row of variables.csv."""
+    """One row of variables.csv; one object a row, so that variables compare by identity."""
 
     name: str
     display: str
@@ -83,25 +83,27 @@ class CodeTable:
         if type(codings) is not list:
             return ()
         found: Variable | None = None
-        table = self._by_coding
-        for coding in codings:
-            if type(coding) is not dict:
-                continue
-            try:
+        table: Mapping[Any, Variable] = self._by_coding
+        try:
+            for coding in codings:
                 variable = table.get((coding.get("system"), coding.get("code")))
-            except TypeError:  # a list or object where a string belongs
-                continue
-            if variable is None or variable is found:
-                continue
-            if found is not None:
-                return self._most_specific(codings)
-            found = variable
+                if variable is None or variable is found:
+                    continue
+                if found is not None:
+                    return self._most_specific(codings)
+                found = variable
+        except (AttributeError, TypeError):  # something else where an object or a string belongs
+            return self._most_specific(codings)
         return () if found is None else (found,)
 
-    def _most_specific(self, codings: list[object]) -> tuple[Variable, ...]:
+    def _most_specific(self, codings: list[Any]) -> tuple[Variable, ...]:
         named: dict[str, Variable] = {}
         for coding in codings:
-            for variable in self.named_by([coding]):
+            system, code = (
+                (coding.get("system"), coding.get("code")) if type(coding) is dict else (0, 0)
+            )
+            if type(system) is str and type(code) is str and (system, code) in self._by_coding:
+                variable = self._by_coding[system, code]
                 named[variable.name] = variable
         broader = {variable.broader for variable in named.values()}
         return tuple(variable for name, variable in named.items() if name not in broader)

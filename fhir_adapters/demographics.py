@@ -65,4 +65,6 @@ def _report_merge(patient: Resource, source: str, log: ReadingLog) -> None:
     links = patient.get("link")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("type") == "replaced-by":
-            log.add_incomplete(source, "merged", "was replaced by another Patient, whose chart goes on")
+            log.add_incomplete(
+                source, "merged", "was replaced by another Patient, whose chart goes on"
+            )

@@ -183,5 +183,3 @@ def _report_artefacts(
     for index in np.flatnonzero(counts):
         sentence = f"{counts[index]} points of {variable.name} are artefacts (flat line or spike)"
         log.leave_out(sources[index], "artefact", sentence)
-
-

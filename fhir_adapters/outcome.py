@@ -71,9 +71,7 @@ def outcome_lines(outcome: Mapping[str, Any], source: str) -> list[ReportLine]:
     return lines[:_MOST_ISSUES]
 
 
-def error_for(
-    status: int, body: Any, what: str, retry_after_s: float | None = None
-) -> FhirError:
+def error_for(status: int, body: Any, what: str, retry_after_s: float | None = None) -> FhirError:
     """Make the error for an HTTP status of 400 and above; ``body`` is parsed JSON or None."""
     said = "; ".join(words for _, words in _issues(body)) if isinstance(body, dict) else ""
     message = f"{what}: the FHIR server answered {status}"

@@ -109,36 +109,14 @@ class Pager:
         ``label`` names the search in messages.
         """
         page = self._fetch(url, label)
-        self._read_on(page, {url, page.url}, label, collected)
+        if self.add(page, label, collected):
+            self.follow(page, label, collected, {url})
 
-    def read_on(self, page: Page, collected: Collected) -> None:
-        """Read a search of which the first page is at hand."""
-        self._read_on(page, {page.url}, collected.source, collected)
+    def add(self, page: Page, label: str, collected: Collected) -> bool:
+        """Take in a page; False if the cap on entries ended the search there.
 
-    def _read_on(self, page: Page, seen: set[str], label: str, collected: Collected) -> None:
-        # A page that cannot be read ends the search; what was read before it stays, flagged.
-        pages = 1
-        while self._add(page, label, collected):
-            try:
-                link = next_link(page.bundle, label)
-                if link is None:
-                    return
-                url = resolve(link, page.url, self._home, f"{label}: next link")
-                if url in seen:
-                    collected.note("paging-loop", "a next link leads back to a page already read")
-                    return
-                if pages >= self._caps.pages:
-                    collected.note("page-cap", f"it has more than {pages} pages; not all were read")
-                    return
-                pages += 1
-                page = self._fetch(url, f"{label}, page {pages}")
-            except FhirError as exc:
-                collected.note_failure(exc)
-                return
-            seen |= {url, page.url}
-
-    def _add(self, page: Page, label: str, collected: Collected) -> bool:
-        """Take in a page; False if the cap on entries ended the search."""
+        Raises FhirBadAnswer if it is not a Bundle.
+        """
         entries = _entries(page.bundle, label)
         granted = self._entries.take(len(entries))
         collected.add({**page.bundle, "entry": entries[:granted]})
@@ -146,6 +124,30 @@ class Pager:
             limit = self._entries.limit
             collected.note("entry-cap", f"more than {limit} entries in all; not all were read")
         return granted == len(entries)
+
+    def follow(
+        self, page: Page, label: str, collected: Collected, seen: Iterable[str] = ()
+    ) -> None:
+        """Read the pages after ``page``. What cannot be read ends the search, flagged."""
+        seen = {page.url, *seen}
+        try:
+            for number in range(2, self._caps.pages + 1):
+                link = next_link(page.bundle, label)
+                if link is None:
+                    return
+                url = resolve(link, page.url, self._home, f"{label}: next link")
+                if url in seen:
+                    collected.note("paging-loop", "a next link leads back to a page already read")
+                    return
+                page = self._fetch(url, f"{label}, page {number}")
+                seen |= {url, page.url}
+                if not self.add(page, label, collected):
+                    return
+            if next_link(page.bundle, label) is not None:
+                cap = self._caps.pages
+                collected.note("page-cap", f"it has more than {cap} pages; not all were read")
+        except FhirError as exc:
+            collected.note_failure(exc)
 
 
 def _entries(bundle: Resource, what: str) -> list[Any]:
@@ -163,13 +165,18 @@ def _entries(bundle: Resource, what: str) -> list[Any]:
 
 def next_link(bundle: Resource, what: str) -> str | None:
     """Return the URL of the next page verbatim, None on the last page. Raises FhirBadAnswer."""
+    url = link_of(bundle, "next")
+    if url is not None and (not isinstance(url, str) or not url):
+        raise FhirBadAnswer(f"{what}: the next link has no url")
+    return url
+
+
+def link_of(bundle: Resource, relation: str) -> Any:
+    """Return the url of the first link of a relation, "" if that link has none, else None."""
     links = bundle.get("link")
     for link in links if isinstance(links, list) else ():
-        if isinstance(link, dict) and link.get("relation") == "next":
-            url = link.get("url")
-            if not isinstance(url, str) or not url:
-                raise FhirBadAnswer(f"{what}: the next link has no url")
-            return url
+        if isinstance(link, dict) and link.get("relation") == relation:
+            return link.get("url") or ""
     return None
 
 

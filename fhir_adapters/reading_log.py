@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from operator import attrgetter
 
 from fhir_adapters.chart import Resource
 from model.record import ReadingReport, ReportLine
@@ -37,10 +38,10 @@ class ReadingLog:
     def leave_out_unmapped(self, source: str, code: str) -> None:
         """Count an Observation whose code is no variable; one line a code is reported."""
         first, count = self._unmapped.get(code, (source, 0))
-        self._unmapped[code] = (first, count + 1)
+        self._unmapped[code] = (min(first, source), count + 1)
 
     def report(self) -> ReadingReport:
-        """Return the report on everything noted."""
+        """Return the report; its lines are sorted, so that the chart's order does not matter."""
         unmapped = [
             ReportLine(first, "code", _unmapped_sentence(first, code, count))
             for code, (first, count) in self._unmapped.items()
@@ -48,10 +49,14 @@ class ReadingLog:
         return ReadingReport(
             resources_read=dict(self.resources_read),
             values_used=dict(self.values_used),
-            left_out=(*self.left_out, *unmapped),
-            incomplete=tuple(self.incomplete),
-            remarks=tuple(self.remarks),
+            left_out=_sorted([*self.left_out, *unmapped]),
+            incomplete=_sorted(self.incomplete),
+            remarks=_sorted(self.remarks),
         )
+
+
+def _sorted(lines: list[ReportLine]) -> tuple[ReportLine, ...]:
+    return tuple(sorted(lines, key=attrgetter("source", "reason", "sentence")))
 
 
 def _unmapped_sentence(first: str, code: str, count: int) -> str:

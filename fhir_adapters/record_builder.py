@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from fhir_adapters.bundle import unique_resources
+from fhir_adapters.bundle import unique_resources, unpacked
 from fhir_adapters.chart import Chart, Resource
 from fhir_adapters.codes import CodeTable, standard_codes
 from fhir_adapters.demographics import read_demographics
@@ -80,11 +80,14 @@ class _Parts:
 
 
 def _sort_resources(chart: Chart, log: ReadingLog) -> _Parts:
-    by_id, without_id, lines = unique_resources(chart.resources)
+    contents = unpacked(chart.resources)
+    log.incomplete.extend(contents.incomplete)
+    by_id, without_id, lines = unique_resources(contents.resources)
     log.left_out.extend(lines)
     patient_id = chart.patient_id.removeprefix("Patient/")
     patient = _patient(by_id, patient_id)
-    parts = _Parts(patient_id, patient, Ownership(patient_id, patient, chart.aliases))
+    ownership = Ownership(patient_id, patient, {**contents.aliases, **chart.aliases})
+    parts = _Parts(patient_id, patient, ownership)
     for (kind, identity), resource in by_id.items():
         _sort_resource(parts, resource, kind, f"{kind}/{identity}", log)
     for position, resource in enumerate(without_id):

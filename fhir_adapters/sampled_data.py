@@ -16,7 +16,8 @@ import numpy.typing as npt
 from fhir_adapters.chart import Resource
 from fhir_adapters.codes import Variable
 from fhir_adapters.times import parse_moment
-from fhir_adapters.units import UNITS, conversion
+from fhir_adapters.unit_table import TIME, UNITS
+from fhir_adapters.units import conversion
 from fhir_adapters.values import number_of, text_of
 
 Floats = npt.NDArray[np.float64]
@@ -142,7 +143,7 @@ def _offsets(data: dict[str, Any], count: int) -> tuple[Floats, float | None, fl
     if number is None or number <= 0:
         raise UnreadableSamples("value", "has SampledData without a sampling period")
     period_s = number * unit_s
-    return np.arange(count) * period_s, period_s, count * period_s
+    return np.arange(count, dtype=np.float64) * period_s, period_s, count * period_s
 
 
 def _stated_offsets(data: dict[str, Any], count: int) -> tuple[Floats, None, float]:
@@ -159,6 +160,6 @@ def _stated_offsets(data: dict[str, Any], count: int) -> tuple[Floats, None, flo
 
 def _interval_unit_s(data: dict[str, Any]) -> float:
     unit = UNITS.get(text_of(data.get("intervalUnit")))
-    if unit is None or unit.dimension != UNITS["s"].dimension:
+    if unit is None or unit.dimension != TIME:
         raise UnreadableSamples("unit", "has SampledData whose intervalUnit is no unit of time")
     return unit.factor

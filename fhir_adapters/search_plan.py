@@ -39,7 +39,9 @@ class Query:
         return cls(found[1], tuple(parse_qsl(found[2], keep_blank_values=True)))
 
     def __str__(self) -> str:
-        text = "&".join(f"{quote(name, ':.')}={quote(value, _SAFE)}" for name, value in self.parameters)
+        text = "&".join(
+            f"{quote(name, ':.')}={quote(value, _SAFE)}" for name, value in self.parameters
+        )
         return f"{self.resource_type}?{text}"
 
     @property
@@ -73,6 +75,7 @@ class Plan:
 
     queries: tuple[Query, ...]
     notes: tuple[ReportLine, ...] = ()
+    stands_for_all: bool = False  # searches for other categories come to the same plan
 
 
 def require_narrow(query: Query) -> None:
@@ -103,7 +106,9 @@ def plan_search(query: Query, capabilities: Capabilities | None, codes: Sequence
     if not capabilities.offers(kind):
         raise FhirRejected(f"{query.label}: the server's CapabilityStatement has no {kind}")
     query = _with_known_patient_parameter(query, capabilities)
-    dropped = [name for name in dict.fromkeys(query.names()) if _droppable(name, kind, capabilities)]
+    dropped = [
+        name for name in dict.fromkeys(query.names()) if _droppable(name, kind, capabilities)
+    ]
     notes = tuple(
         ReportLine(
             query.label,
@@ -117,7 +122,8 @@ def plan_search(query: Query, capabilities: Capabilities | None, codes: Sequence
     fitted = query.without(*dropped, *(("category",) if by_code else ()))
     if not by_code:
         return Plan((fitted,), notes)
-    return Plan(tuple(fitted.plus("code", group) for group in _code_groups(codes)), notes)
+    searches = tuple(fitted.plus("code", group) for group in _code_groups(codes))
+    return Plan(searches, notes, stands_for_all=True)
 
 
 def by_single_category(query: Query) -> Plan:
@@ -140,7 +146,9 @@ def _with_known_patient_parameter(query: Query, capabilities: Capabilities) -> Q
     if not capabilities.lacks(kind, "patient") or capabilities.lacks(kind, "subject"):
         return query
     renamed = tuple(
-        ("subject", value if "/" in value else f"Patient/{value}") if name == "patient" else (name, value)
+        ("subject", value if "/" in value else f"Patient/{value}")
+        if name == "patient"
+        else (name, value)
         for name, value in query.parameters
     )
     return Query(kind, renamed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from fhir_adapters.body import Budget
@@ -55,9 +55,13 @@ class Searcher:
         except FhirRejected as refusal:
             self._search_otherwise(query, first, refusal, collected)
 
-    def read_on(self, page: Page, collected: Collected) -> None:
-        """Read the pages that follow a Bundle which is at hand."""
-        self._pagers["strict"].read_on(page, collected)
+    def take(self, page: Page, collected: Collected) -> bool:
+        """Take in a page that is at hand; False if nothing may follow it."""
+        return self._pagers["strict"].add(page, collected.source, collected)
+
+    def follow(self, page: Page, collected: Collected) -> None:
+        """Read the pages after one that is at hand."""
+        self._pagers["strict"].follow(page, collected.source, collected)
 
     def _search_otherwise(
         self, query: Query, first: _Attempt, refusal: FhirRejected, collected: Collected
@@ -90,7 +94,7 @@ class Searcher:
             f"{query.label}: the FHIR server answered only under lenient handling; "
             "it may have ignored a part of the search",
         )
-        yield _Attempt(Plan(plan.queries, (*plan.notes, note)), "lenient")
+        yield _Attempt(replace(plan, notes=(*plan.notes, note)), "lenient")
 
     def _capabilities_if_readable(self) -> Capabilities | None:
         try:
@@ -100,7 +104,7 @@ class Searcher:
 
     def _run(self, attempt: _Attempt, collected: Collected) -> None:
         """Run all searches of a plan. Raises the first FhirError only if none succeeded."""
-        if len(attempt.plan.queries) > 1 and "code" in attempt.plan.queries[0].names():
+        if attempt.plan.stands_for_all:
             self._run_once_for_all(attempt, collected)
         else:
             self._run_here(attempt, collected)

@@ -80,7 +80,9 @@ class Server:
             raise FhirBadAnswer(f"{what}: the FHIR server sent an empty body")
         resource = _fhir_resource(answer, what)
         if resource is not None and resource["resourceType"] == "OperationOutcome":
-            raise FhirBadAnswer(f"{what}: an OperationOutcome instead of data ({summary(resource)})")
+            raise FhirBadAnswer(
+                f"{what}: an OperationOutcome instead of data ({summary(resource)})"
+            )
         self._keep(answer, what)
         if resource is None or resource["resourceType"] != "Binary":
             return _wrapped(answer, url)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from fhir_adapters.chart import Resource
 from fhir_adapters.reading_log import ReadingLog
-from fhir_adapters.times import Moment, parse_moment
+from fhir_adapters.times import parse_moment, surely_later
 from model.record import Stay
 
 # Not begun, never took place, or recorded for the wrong patient.
@@ -59,6 +59,8 @@ def read_stay(
         named = f"Encounter/{encounter_id.rpartition('/')[2]}"
         if named not in stays:
             log.add_incomplete(named, "missing", "the encounter of the request cannot be used")
+        elif not _is_running(encounters[named], prediction_time):
+            log.remark(named, "ended", "the encounter of the request ended before prediction time")
         return stays.get(named)
     running = [s for s in stays.values() if _is_running(encounters[s.source], prediction_time)]
     return max(running, key=_stay_rank, default=None)
@@ -74,10 +76,10 @@ def _read_encounter(
     if encounter.get("modifierExtension") or encounter.get("implicitRules"):
         log.leave_out(source, "modifier", "it has a modifier that is not known")
         return None
-    start = _bound(encounter, "start")
-    if start is not None and start.exact and start.time > prediction_time:
+    if surely_later(_bound(encounter, "start"), prediction_time):
         log.leave_out(source, "future", "it starts after the prediction time")
         return None
+    start = parse_moment(_bound(encounter, "start"))
     return Stay(
         source=source,
         encounter_class=_encounter_class(encounter),
@@ -87,17 +89,17 @@ def _read_encounter(
     )
 
 
-def _bound(encounter: Resource, end: str) -> Moment | None:
-    """Return start or end of an encounter: ``period`` in R4, ``actualPeriod`` in R5."""
+def _bound(encounter: Resource, end: str) -> object:
+    """Return start or end of an encounter: of ``period`` in R4, of ``actualPeriod`` in R5."""
     for element in ("period", "actualPeriod"):
         period = encounter.get(element)
         if isinstance(period, dict):
-            return parse_moment(period.get(end))
+            return period.get(end)
     return None
 
 
 def _is_running(encounter: Resource, prediction_time: datetime) -> bool:
-    end = _bound(encounter, "end")
+    end = parse_moment(_bound(encounter, "end"))
     return end is None or end.latest >= prediction_time
 
 

@@ -58,7 +58,7 @@ class Ownership:
                     self._judge(reference, source)
 
     def about_somebody_else(self, observation: Resource) -> bool:
-        """Whether ``focus`` says that the observation is not about the patient (a fetus, a donor)."""
+        """Whether ``focus`` says that it is not about the patient (a fetus, a donor)."""
         focus = observation.get("focus")
         for entry in focus if isinstance(focus, list) else [focus]:
             reference = entry.get("reference") if isinstance(entry, dict) else None

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from fhir_adapters.chart import Resource
 
 LATEST_ZONE = timedelta(hours=12)  # how long after UTC the last time zone ends a day
+EARLIEST_ZONE = timedelta(hours=14)  # how long before UTC the first one begins it
 
 
 class Moment(NamedTuple):
@@ -127,6 +128,17 @@ _OTHER_EFFECTIVES: dict[str, Any] = {
     "effectiveInstant": parse_moment,
     "effectiveTiming": _end_of_timing,
 }
+
+
+def surely_later(text: object, instant: datetime) -> bool:
+    """Whether a FHIR time lies after an instant in every time zone that it may be of."""
+    moment = parse_moment(text)
+    if moment is None:
+        return False
+    if moment.exact:
+        return moment.time > instant
+    day = str(text).strip()[:10]
+    return day > (instant + EARLIEST_ZONE).date().isoformat()[: len(day)]
 
 
 def proof_of_existence(resource: Resource) -> datetime | None:

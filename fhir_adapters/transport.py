@@ -12,7 +12,7 @@ from datetime import datetime
 import requests
 import urllib3
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
 
 from fhir_adapters.access_token import AccessToken, TokenHolder
 from fhir_adapters.body import Budget, read_body
@@ -182,13 +182,13 @@ class Transport:
             return FhirTimeout(f"{what}: no answer within the time allowed for this request")
         if isinstance(exc, requests.Timeout | urllib3.exceptions.TimeoutError):
             return FhirTimeout(f"{what}: the FHIR server kept silent too long")
-        if isinstance(exc, HTTPError | requests.exceptions.ChunkedEncodingError):
+        if isinstance(exc, ProtocolError | requests.exceptions.ChunkedEncodingError):
             return FhirTruncated(f"{what}: the connection broke off inside the answer")
         if isinstance(exc, requests.exceptions.SSLError):
             return FhirUnavailable(f"{what}: no trusted TLS connection to {self._home}")
         if isinstance(exc, requests.ConnectionError | OSError) and not isinstance(exc, ValueError):
             return FhirUnavailable(f"{what}: no connection to {self._home}, or it was closed")
-        return FhirBadAnswer(f"{what}: the request could not be sent")
+        return FhirBadAnswer(f"{what}: the answer is not HTTP that can be read")
 
     def _await_turn(self, what: str) -> None:
         """Sleep as long as the server asked its clients to; give up if that is too long."""

@@ -10,8 +10,12 @@ from functools import cache
 from threading import Lock
 
 from lark.exceptions import LarkError
-from pint.errors import DefinitionSyntaxError, DimensionalityError, OffsetUnitCalculusError
-from pint.errors import UndefinedUnitError
+from pint.errors import (
+    DefinitionSyntaxError,
+    DimensionalityError,
+    OffsetUnitCalculusError,
+    UndefinedUnitError,
+)
 from ucumvert import PintUcumRegistry
 
 _registry_lock = Lock()  # pint's registry is filled while it parses
@@ -20,6 +24,11 @@ _registry_lock = Lock()  # pint's registry is filled while it parses
 @cache
 def _registry() -> PintUcumRegistry:
     return PintUcumRegistry()
+
+
+def preload() -> None:
+    """Pay for the import and the first parse now, for example in the background at start-up."""
+    linear_conversion("g", "kg")
 
 
 def linear_conversion(code: str, target: str) -> tuple[float, float] | None:

@@ -47,6 +47,24 @@ def text_of(raw: object) -> str:
     return raw if type(raw) is str else ""
 
 
+def plain_quantity(element: dict[str, Any]) -> Value | None:
+    """Return the value of the usual shape, a Quantity with a number and nothing that limits it."""
+    quantity = element.get("valueQuantity")
+    if type(quantity) is not dict or "comparator" in quantity or "dataAbsentReason" in element:
+        return None
+    number = quantity.get("value")
+    if type(number) is not float and type(number) is not int:
+        return None
+    unit, code = quantity.get("unit", ""), quantity.get("code", "")
+    system = quantity.get("system", "")
+    if type(unit) is not str or type(code) is not str or type(system) is not str:
+        return None
+    try:
+        return Value(float(number), unit, code, system)
+    except OverflowError:
+        return None
+
+
 def read_value(element: dict[str, Any], variable: Variable) -> Value | Unreadable:
     """Read whichever ``value[x]`` an Observation or component has."""
     present = [name for name in _READERS if element.get(name) is not None]

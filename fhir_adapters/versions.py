@@ -36,15 +36,20 @@ _OLD_ELEMENTS: dict[str, frozenset[str]] = {
     "Observation": frozenset({"comment", "comments", "context", "related"}),
     "Patient": frozenset({"animal", "careProvider"}),
 }
-_OLD_OBSERVATION_ELEMENTS = _OLD_ELEMENTS["Observation"]
-_ADVICE = "FHIR R4, R4B and R5 are read; ask the server for R4 (application/fhir+json; fhirVersion=4.0)"
+_ADVICE = (
+    "FHIR R4, R4B and R5 are read; ask the server for R4 (application/fhir+json; fhirVersion=4.0)"
+)
 
 
 def check_observation_version(observation: dict[str, Any], source: str) -> None:
     """Raise UnsupportedFhirVersion for an Observation of DSTU2 or STU3."""
-    if not _OLD_OBSERVATION_ELEMENTS.isdisjoint(observation):
-        element = sorted(_OLD_OBSERVATION_ELEMENTS.intersection(observation))[0]
-        raise _refusal(source, f"element {element!r}")
+    if (  # spelt out: this runs for every Observation, and costs a quarter of a set operation
+        "comment" in observation
+        or "comments" in observation
+        or "context" in observation
+        or "related" in observation
+    ):
+        raise _refusal(source, _OLD_ELEMENTS["Observation"].intersection(observation))
     category = observation.get("category")
     if type(category) is dict and "coding" in category:
         raise _refusal(source, "a single object as 'category'")
@@ -56,7 +61,7 @@ def check_version(resource: Resource, kind: str, source: str) -> None:
         raise _refusal(source, f"resource type {kind}")
     old = _OLD_ELEMENTS.get(kind, frozenset()).intersection(resource)
     if old:
-        raise _refusal(source, f"element {min(old)!r}")
+        raise _refusal(source, old)
     if kind == "Encounter":
         _check_encounter(resource, source)
 
@@ -71,5 +76,7 @@ def _check_encounter(encounter: Resource, source: str) -> None:
                 raise _refusal(source, "codings in 'reason'")
 
 
-def _refusal(source: str, shape: str) -> UnsupportedFhirVersion:
+def _refusal(source: str, shape: str | frozenset[str]) -> UnsupportedFhirVersion:
+    if not isinstance(shape, str):
+        shape = f"element {min(shape)!r}"
     return UnsupportedFhirVersion(f"{source}: {shape} belongs to FHIR DSTU2 or STU3. {_ADVICE}")

@@ -11,14 +11,15 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from fhir_adapters.coded_elements import coded_elements
 from fhir_adapters.codes import CodeTable, Variable
 from fhir_adapters.devices import ChannelCollector, device_of, is_device_observation
+from fhir_adapters.quantities import canonical_number, implausible_sentence
 from fhir_adapters.reading_log import ReadingLog, quoted
 from fhir_adapters.sampled_data import UnreadableSamples, read_samples, samples_start_s
 from fhir_adapters.subjects import Ownership
 from fhir_adapters.times import Moment, effective_moment, parse_moment, proof_of_existence
-from fhir_adapters.units import conversion, unitless_conversion
-from fhir_adapters.values import Unreadable, Value, read_value
+from fhir_adapters.values import Unreadable, plain_quantity, read_value
 from fhir_adapters.versions import check_observation_version
 from model.record import Measurement
 
@@ -26,8 +27,6 @@ from model.record import Measurement
 # yet, "superseded" (no code of the standard, but sent) has a successor.
 USED_STATUSES = frozenset({"final", "amended", "corrected", "preliminary", "unknown"})
 LONGEST_INTERPRETATION = 8  # characters; the standard's codes have at most 6
-
-Element = tuple[dict[str, Any], Variable]  # an Observation or component, and what it measures
 
 
 class ObservationReader:
@@ -60,7 +59,7 @@ class ObservationReader:
         if unproven:
             self._log.leave_out(source, "subject", unproven)
             return
-        elements = self._elements(observation, source)
+        elements = coded_elements(observation, source, self._codes, self._log)
         if not elements:
             return
         objection = self._objection(observation)
@@ -68,12 +67,12 @@ class ObservationReader:
             self._log.leave_out(source, *objection)
             return
         device = self._device(observation)
-        single = elements
-        if any("valueSampledData" in element for element, _ in elements):
-            single = [pair for pair in elements if "valueSampledData" not in pair[0]]
-            for element, variable in elements:
-                if "valueSampledData" in element:
-                    self._read_samples(observation, element, variable, source, device or "")
+        single = []
+        for element, variable in elements:
+            if "valueSampledData" in element:
+                self._read_samples(observation, element, variable, source, device or "")
+            else:
+                single.append((element, variable))
         time = self._past_time(observation, source) if single else None
         if time is not None:
             for element, variable in single:
@@ -100,43 +99,6 @@ class ObservationReader:
     def channels(self) -> ChannelCollector:
         """The device points read so far."""
         return self._channels
-
-    def _elements(self, observation: dict[str, Any], source: str) -> list[Element]:
-        """Return the Observation and those of its components whose codes name a variable."""
-        elements: list[Element] = []
-        components = observation.get("component")
-        has_components = type(components) is list and len(components) > 0
-        code = observation.get("code")
-        named = self._codes.named_by(code.get("coding")) if type(code) is dict else ()
-        # A panel may be coded like one of its components; then only these have values.
-        if named and not (has_components and not _has_value(observation)):
-            self._add_element(elements, observation, named, source)
-        if has_components:
-            for component in components:  # type: ignore[union-attr]  # a list, see above
-                part = component.get("code") if type(component) is dict else None
-                parts = self._codes.named_by(part.get("coding")) if type(part) is dict else ()
-                if parts:
-                    self._add_element(elements, component, parts, source)
-                    named = parts
-        if not named:
-            self._log.leave_out_unmapped(source, _code_label(code))
-        return elements
-
-    def _add_element(
-        self,
-        elements: list[Element],
-        element: dict[str, Any],
-        named: tuple[Variable, ...],
-        source: str,
-    ) -> None:
-        if len(named) > 1:
-            names = ", ".join(sorted(variable.name for variable in named))
-            self._log.leave_out(source, "code", f"its codes name several variables: {names}")
-        elif element.get("modifierExtension") and "resourceType" not in element:
-            sentence = f"{named[0].name} has a modifierExtension that is not known"
-            self._log.leave_out(source, "modifier", sentence)
-        else:
-            elements.append((element, named[0]))
 
     def _objection(self, observation: dict[str, Any]) -> tuple[str, str] | None:
         status = observation.get("status")
@@ -170,9 +132,9 @@ class ObservationReader:
                 return None
             return min(proof, moment.time)
         issued = observation.get("issued")
-        if type(issued) is str:
+        if type(issued) is str and issued != text:
             available = self._parsed(issued)
-            if available is not None and available.time > self._prediction_time:
+            if available is not None and available.exact and available.time > self._prediction_time:
                 self._log.leave_out(source, "future", "it was issued after the prediction time")
                 return None
         return moment.time
@@ -192,11 +154,11 @@ class ObservationReader:
         source: str,
         device: str | None,
     ) -> None:
-        value = _plain_quantity(element) or read_value(element, variable)
+        value = plain_quantity(element) or read_value(element, variable)
         if isinstance(value, Unreadable):
             self._log.leave_out(source, *value)
             return
-        number = self._canonical(value, variable, source)
+        number = canonical_number(value, variable, source, self._log)
         if number is None:
             return
         if variable.modality == "device" or (device is not None and variable.modality == "both"):
@@ -207,28 +169,6 @@ class ObservationReader:
         self._measurements.append(
             Measurement(variable.name, number, variable.unit, time, source, flag)
         )
-
-    def _canonical(self, value: Value, variable: Variable, source: str) -> float | None:
-        """Return the number in the canonical unit, ``None`` if it was quarantined."""
-        found = conversion(variable, value.unit, value.code, value.system)
-        remark = value.remark
-        if found is None and not value.unit and not value.code:
-            found = unitless_conversion(variable, value.number)
-            if found is not None:
-                remark = f"{variable.name} has no unit; only one of those in use fits its number"
-        if found is None:
-            self._log.leave_out(source, "unit", _unit_sentence(variable, value))
-            return None
-        number = value.number * found.factor + found.offset
-        if not variable.plausible_low <= number <= variable.plausible_high:
-            self._log.leave_out(source, "implausible", _implausible_sentence(variable))
-            return None
-        if variable.unit == "{bool}" and number not in (0.0, 1.0):
-            self._log.leave_out(source, "implausible", f"{variable.name} is neither 0 nor 1")
-            return None
-        if remark:
-            self._log.remark(source, "value", remark)
-        return number
 
     def _read_samples(
         self,
@@ -244,11 +184,10 @@ class ObservationReader:
             return
         try:
             samples = read_samples(element["valueSampledData"], variable)
-            start_s = samples_start_s(observation, samples)
+            times_s = samples_start_s(observation, samples) + samples.offsets_s
         except UnreadableSamples as problem:
             self._log.leave_out(source, problem.reason, f"{variable.name} {problem}")
             return
-        times_s = start_s + samples.offsets_s
         past = times_s <= self._prediction_time.timestamp()
         plausible = (samples.values >= variable.plausible_low) & (
             samples.values <= variable.plausible_high
@@ -258,7 +197,7 @@ class ObservationReader:
             sentence = f"{late} points of {variable.name} are later than the prediction time"
             self._log.leave_out(source, "future", sentence)
         if wrong:
-            sentence = f"{wrong} points: {_implausible_sentence(variable)}"
+            sentence = f"{wrong} points: {implausible_sentence(variable)}"
             self._log.leave_out(source, "implausible", sentence)
         if samples.remark:
             self._log.remark(source, "value", f"{variable.name} {samples.remark}")
@@ -267,28 +206,6 @@ class ObservationReader:
             self._channels.add_points(
                 variable, times_s[kept], samples.values[kept], source, device, samples.period_s
             )
-
-
-def _plain_quantity(element: dict[str, Any]) -> Value | None:
-    """Return the value of the usual shape, a Quantity with a number and nothing that limits it."""
-    quantity = element.get("valueQuantity")
-    if type(quantity) is not dict or "comparator" in quantity or "dataAbsentReason" in element:
-        return None
-    number = quantity.get("value")
-    if type(number) is not float and type(number) is not int:
-        return None
-    unit, code = quantity.get("unit", ""), quantity.get("code", "")
-    system = quantity.get("system", "")
-    if type(unit) is not str or type(code) is not str or type(system) is not str:
-        return None
-    try:
-        return Value(float(number), unit, code, system)
-    except OverflowError:
-        return None
-
-
-def _has_value(observation: dict[str, Any]) -> bool:
-    return any(element.startswith("value") for element in observation)
 
 
 def _interpretation(interpretation: object) -> str | None:
@@ -303,32 +220,7 @@ def _interpretation(interpretation: object) -> str | None:
     return None
 
 
-def _code_label(code: object) -> str:
-    """Return how a sentence names a code that is no variable: its first coding, never its text."""
-    codings = code.get("coding") if isinstance(code, dict) else None
-    for coding in codings if isinstance(codings, list) else []:
-        if isinstance(coding, dict) and isinstance(coding.get("code"), str):
-            system = coding.get("system")
-            system = system if isinstance(system, str) else ""
-            return quoted(f"{system.rsplit('/', 1)[-1]}|{coding['code']}")
-    return "without coding"
-
-
 def _future_sentence(moment: Moment) -> str:
     if moment.exact:
         return "it is later than the prediction time"
     return "its time is not exact and may be later than the prediction time"
-
-
-def _unit_sentence(variable: Variable, value: Value) -> str:
-    if not value.unit and not value.code:
-        return f"{variable.name} has no unit, and its number fits several units in use"
-    shown = quoted(value.unit or value.code)
-    return f"unit {shown} is not convertible to {variable.unit} ({variable.name})"
-
-
-def _implausible_sentence(variable: Variable) -> str:
-    return (
-        f"{variable.name} is outside its plausible range "
-        f"{variable.plausible_low:g} to {variable.plausible_high:g} {variable.unit}"
-    )

@@ -34,7 +34,8 @@ def sample_masks(sentences: int, samples: int, rng: np.random.Generator) -> Bool
 def kernel_weights(masks: Booleans) -> Doubles:
     """Weigh each sample (samples,) by the cosine distance of its mask to the full one."""
     distance = 100.0 * (1.0 - np.sqrt(masks.mean(axis=1)))
-    return np.sqrt(np.exp(-((distance / KERNEL_WIDTH) ** 2)))
+    weights: Doubles = np.sqrt(np.exp(-((distance / KERNEL_WIDTH) ** 2)))
+    return weights
 
 
 def coefficients(masks: Booleans, values: Doubles) -> Doubles:
@@ -45,4 +46,4 @@ def coefficients(masks: Booleans, values: Doubles) -> Doubles:
     y = values - np.average(values, weights=weights)
     weighted = x * weights[:, None]
     gram = weighted.T @ x + RIDGE_ALPHA * np.eye(masks.shape[1])
-    return np.linalg.solve(gram, weighted.T @ y)
+    return np.asarray(np.linalg.solve(gram, weighted.T @ y), np.float64)

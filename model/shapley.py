@@ -69,7 +69,7 @@ def pair_masks(orders: npt.NDArray[np.int64]) -> Booleans:
 
     The reverse order's coalitions are the complements of the forward one's.
     """
-    pairs, n = orders.shape
+    n = orders.shape[1]
     rank = np.empty_like(orders)
     np.put_along_axis(rank, orders, np.arange(n)[None], axis=1)
     forward = rank[:, None, :] < np.arange(1, n)[None, :, None]  # (pairs, n - 1, n)

@@ -7,19 +7,39 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-WIDTH, HEIGHT = 720.0, 84.0
-LEFT, RIGHT, TOP, BOTTOM = 44.0, 8.0, 8.0, 18.0  # margins
 _COLUMNS = 300  # the lowest and highest point of each is drawn, so that no peak is lost
 _GAP_FACTOR = 5.0  # a silence of so many usual intervals breaks the curve
 _SHORTEST_GAP_S = 60.0
+_PAD = 5.0  # keeps dots off the axis
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Size of a chart and the edges of its drawing area, in SVG units."""
+
+    width: float
+    height: float = 88.0
+    left: float = 44.0
+    top: float = 8.0
+
+    @property
+    def right(self) -> float:
+        """The right edge of the drawing area."""
+        return self.width - 8.0
+
+    @property
+    def bottom(self) -> float:
+        """The lower edge, where the time axis is; below it stand the hours."""
+        return self.height - 18.0
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
     """The window of time and the range of values of one chart."""
 
+    frame: Frame
     start_s: float
     end_s: float
     low: float
@@ -28,20 +48,22 @@ class Axes:
     def x(self, time_s: float) -> float:
         """Return the place of a time; times outside the window stand at its edge."""
         share = (time_s - self.start_s) / (self.end_s - self.start_s)
-        return round(LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT), 1)
+        left, right = self.frame.left, self.frame.right
+        return round(left + min(max(share, 0.0), 1.0) * (right - left), 1)
 
     def y(self, value: float) -> float:
         """Return the place of a value; up is more."""
         share = (value - self.low) / (self.high - self.low)
-        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+        low, high = self.frame.bottom - _PAD, self.frame.top + _PAD
+        return round(low + share * (high - low), 1)
 
 
-def axes_for(start_s: float, end_s: float, values: Floats) -> Axes:
+def axes_for(frame: Frame, start_s: float, end_s: float, values: Floats) -> Axes:
     """Return the axes that hold all values."""
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-9:  # a flat line is drawn in the middle
         low, high = low - 1.0, high + 1.0
-    return Axes(start_s, end_s, low, high)
+    return Axes(frame, start_s, end_s, low, high)
 
 
 def recorded_curve(times: Floats, values: Floats, axes: Axes) -> str:

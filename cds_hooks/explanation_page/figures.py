@@ -15,6 +15,7 @@ _UNITS = {
     "[pH]": "",
 }
 MINUS = "\N{MINUS SIGN}"
+PERCENT = "\N{NO-BREAK SPACE}%"
 
 
 def unit_text(unit: str) -> str:
@@ -53,10 +54,11 @@ def logit_text(value: float, standard_error: float) -> str:
 def percent(share: float) -> str:
     """Return a probability in words of one size: "23 %", "3.4 %", "under 0.1 %"."""
     if share < 0.001:
-        return "under 0.1 %"
+        return f"under 0.1{PERCENT}"
     if share > 0.999:
-        return "over 99.9 %"
-    return f"{100 * share:.0f} %" if 0.1 <= share <= 0.9 else f"{100 * share:.1f} %"
+        return f"over 99.9{PERCENT}"
+    digits = 0 if 0.1 <= share <= 0.9 else 1
+    return f"{100 * share:.{digits}f}{PERCENT}"
 
 
 def clock(time: datetime | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cds_hooks.explanation_page.bars import Bar, Scale, scale_for
-from cds_hooks.explanation_page.figures import clock, logit_text, signed
+from cds_hooks.explanation_page.figures import PERCENT, clock, logit_text, signed
 from cds_hooks.explanation_page.reasons import flags_of, strongest
 from model.prediction import TokenAttribution
 from model.record import Note, Sentence
@@ -127,7 +127,7 @@ def _comparison(tokens: Sequence[TokenAttribution]) -> tuple[Comparison, ...]:
             lime=None if token.lime_logit is None else lime.bar(token.lime_logit),
             lime_text="not asked" if token.lime_logit is None else signed(token.lime_logit),
             attention=attention.bar(token.attention),
-            attention_text=f"{100 * token.attention:.1f} %",
+            attention_text=f"{100 * token.attention:.1f}{PERCENT}",
         )
         for number, token in enumerate(tokens, start=1)
         if hasattr(token.evidence, "text")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cds_hooks.explanation_page.figures import clock, percent, signed, value_text
+from cds_hooks.explanation_page.figures import PERCENT, clock, percent, signed, value_text
 from cds_hooks.explanation_page.note_view import Comparison, NoteView, note_views
 from cds_hooks.explanation_page.reasons import (
     MODALITY_TITLES,
@@ -21,8 +21,8 @@ from cds_hooks.stored_explanation import StoredExplanation
 from model.prediction import Agreement, Explanation, TaskPrediction
 from model.record import ReportLine
 
-_RISK_STRIP_LOGITS = 6.0  # the strip runs from about 0.25 % to about 99.75 %
-_RISK_STRIP_TICKS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
+_RISK_STRIP_LOGITS = 5.0  # the strip runs from 0.7 % to 99.3 %
+_RISK_STRIP_TICKS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def page_of(stored: StoredExplanation) -> Page:
         made_at=clock(stored.created_at),
         expires_at=clock(stored.expires_at),
         risks=risks,
-        strip_ticks=tuple((_place(p), percent(p)) for p in _RISK_STRIP_TICKS),
+        strip_ticks=tuple((_place(p), f"{100 * p:.0f}{PERCENT}") for p in _RISK_STRIP_TICKS),
         not_applicable=() if prediction.applicability.applicable else _refusal(stored),
         warnings=prediction.applicability.warnings,
         unreliable=_unreliable(explanation),
@@ -153,13 +153,13 @@ def _ratio_text(ratio: float) -> str:
 
 
 def _conformal_text(task: TaskPrediction) -> str:
-    confidence = f"at {percent(task.conformal_confidence)} confidence"
+    confidence = f"At {percent(task.conformal_confidence)} confidence (conformal prediction)"
     if len(task.conformal_set) == 1:
-        return f"Conformal prediction, {confidence}: {task.conformal_set[0]}."
+        return f"{confidence} one outcome is left: “{task.conformal_set[0]}”."
     if not task.conformal_set:
-        return f"Conformal prediction, {confidence}: unlike either outcome in the training data."
-    outcomes = " or ".join(task.conformal_set)
-    return f"Conformal prediction, {confidence}: uncertain; {outcomes} are both possible."
+        return f"{confidence} no outcome is left: the patient is unlike the training data."
+    outcomes = " and ".join(f"“{outcome}”" for outcome in task.conformal_set)
+    return f"{confidence} {outcomes} are both possible: the model is uncertain."
 
 
 def _place(share: float) -> float:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cds_hooks.explanation_page.bars import Bar, Scale, scale_for
-from cds_hooks.explanation_page.figures import ago, clock, logit_text, number, unit_text, value_text
+from cds_hooks.explanation_page.figures import (
+    PERCENT,
+    ago,
+    clock,
+    logit_text,
+    number,
+    unit_text,
+    value_text,
+)
 from model.prediction import (
     DeviceEvidence,
     GroupAttribution,
@@ -109,7 +117,7 @@ def reason(token: TokenAttribution, scale: Scale, now: datetime) -> Reason:
         when=when,
         bar=scale.bar(token.shap_logit, token.shap_standard_error_logit),
         logit=logit_text(token.shap_logit, token.shap_standard_error_logit),
-        attention=f"{100 * token.attention:.1f} %",
+        attention=f"{100 * token.attention:.1f}{PERCENT}",
         sources=token.sources,
         flags=flags_of(token),
     )
@@ -146,7 +154,7 @@ def _in_words(token: TokenAttribution, now: datetime) -> tuple[str, str, str]:
         value = (
             f"mean {value_text(evidence.mean, evidence.unit)}, "
             f"{number(evidence.minimum)} to {number(evidence.maximum)} {unit}, "
-            f"{100 * evidence.coverage:.0f} % of the time recorded"
+            f"{100 * evidence.coverage:.0f}{PERCENT} of the time recorded"
         )
         return (
             evidence.display,
@@ -171,7 +179,9 @@ def _course(evidence: StructuredEvidence) -> str:
 def _direction(evidence: StructuredEvidence) -> str:
     """Call a course rising or falling when a day of it would cross half of the observed range."""
     trend, low, high = evidence.trend_per_hour, evidence.minimum, evidence.maximum
-    if trend is None or low is None or high is None or abs(trend) * 24 < (high - low) / 2:
+    if trend is None or low is None or high is None or low == high:
+        return "steady"
+    if abs(trend) * 24 < (high - low) / 2:
         return "steady"
     return "rising" if trend > 0 else "falling"
 

@@ -12,18 +12,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from cds_hooks.explanation_page.curve import (
-    BOTTOM,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Axes,
-    axes_for,
-    line,
-    recorded_curve,
-)
+from cds_hooks.explanation_page.curve import Axes, Frame, axes_for, line, recorded_curve
 from cds_hooks.explanation_page.figures import MINUS, logit_text, number, unit_text
 from cds_hooks.explanation_page.reasons import is_measured, strongest
 from model.prediction import DeviceEvidence, StructuredEvidence, TokenAttribution
@@ -33,6 +22,8 @@ _LONGEST_WINDOW = timedelta(hours=48)
 _CHARTED_SHOWN = 8
 _LEVELS = (0.1, 0.33, 0.66)  # shares of the strongest patch; weaker ones are not marked
 _TICK_HOURS = (1, 2, 3, 6, 12)
+_PIXELS_A_TICK = 80
+_WIDE, _NARROW = Frame(720.0), Frame(340.0)
 
 Patch = tuple[TokenAttribution, DeviceEvidence]
 
@@ -77,22 +68,17 @@ class Chart:
     dots: tuple[Dot, ...]
     high_text: str
     low_text: str
+    frame: Frame
+    ticks: tuple[Tick, ...]
     summary: str  # what the chart shows, for those who do not see it
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All charts over one window of time."""
+    """All charts, over one window of time."""
 
     device: tuple[Chart, ...]
     charted: tuple[Chart, ...]
-    ticks: tuple[Tick, ...]
-    width: float = WIDTH
-    height: float = HEIGHT
-    left: float = LEFT
-    right: float = WIDTH - RIGHT
-    top: float = TOP
-    bottom: float = HEIGHT - BOTTOM
 
 
 def timeline(record: PatientRecord, tokens: Sequence[TokenAttribution]) -> Timeline:
@@ -112,7 +98,6 @@ def timeline(record: PatientRecord, tokens: Sequence[TokenAttribution]) -> Timel
     return Timeline(
         device=tuple(chart for chart in device if chart),
         charted=tuple(chart for chart in charted if chart)[:_CHARTED_SHOWN],
-        ticks=_ticks(start_s, end_s),
     )
 
 
@@ -125,13 +110,13 @@ def _window_start(record: PatientRecord) -> float:
     return max(limit_s, min([earliest_s, *times]))
 
 
-def _ticks(start_s: float, end_s: float) -> tuple[Tick, ...]:
-    hours = (end_s - start_s) / 3600
-    step = next((step for step in _TICK_HOURS if hours / step <= 8), _TICK_HOURS[-1])
-    axes = Axes(start_s, end_s, 0.0, 1.0)
+def _ticks(axes: Axes) -> tuple[Tick, ...]:
+    hours = (axes.end_s - axes.start_s) / 3600
+    most = (axes.frame.right - axes.frame.left) / _PIXELS_A_TICK
+    step = next((step for step in _TICK_HOURS if hours / step <= most), _TICK_HOURS[-1])
     before = range(step, int(hours) + 1, step)
-    ticks = [Tick(axes.x(end_s - 3600 * h), f"{MINUS}{h} h") for h in before]
-    return (*reversed(ticks), Tick(axes.x(end_s), "now"))
+    ticks = [Tick(axes.x(axes.end_s - 3600 * h), f"{MINUS}{h} h") for h in before]
+    return (*reversed(ticks), Tick(axes.x(axes.end_s), "now"))
 
 
 def _device_chart(
@@ -145,7 +130,7 @@ def _device_chart(
     if not inside.any():
         return None
     times, values = series.times_s[inside], series.values[inside].astype(np.float64)
-    axes = axes_for(start_s, end_s, values)
+    axes = axes_for(_WIDE, start_s, end_s, values)
     own = [(token, patch) for token, patch in patches if patch.channel == series.channel]
     marks = tuple(
         _mark(token, patch, largest, axes) for token, patch in own if _level(token, largest)
@@ -161,6 +146,8 @@ def _device_chart(
         dots=(),
         high_text=high,
         low_text=low,
+        frame=axes.frame,
+        ticks=_ticks(axes),
         summary=f"{title}: {low} to {high} {unit}; {len(marks)} marked stretches of time",
     )
 
@@ -196,7 +183,7 @@ def _charted_chart(
         return None
     times = np.array([m.time.timestamp() for m in own])
     values = np.array([m.value for m in own])
-    axes = axes_for(start_s, end_s, values)
+    axes = axes_for(_NARROW, start_s, end_s, values)
     unit = unit_text(evidence.unit)
     low, high = number(float(values.min())), number(float(values.max()))
     return Chart(
@@ -207,6 +194,8 @@ def _charted_chart(
         dots=tuple(_dot(m, axes, unit) for m in own),
         high_text=high,
         low_text=low,
+        frame=axes.frame,
+        ticks=_ticks(axes),
         summary=f"{evidence.display}: {len(own)} values from {low} to {high} {unit}",
     )
 

@@ -155,19 +155,29 @@ class ChartWriter:
         device: dict[str, str] | None = None,
         *,
         unit: str | None = None,
+        issued: str | None = None,
     ) -> None:
-        """Add one value, in the variable's canonical unit unless ``unit`` (UCUM) names another."""
+        """Add one value, in the variable's canonical unit unless ``unit`` (UCUM) names another.
+
+        ``issued``: when it became available, where that was later than ``effective``.
+        """
         coding = self._codings[variable]
         code = coding.code if device is None else coding.device_code
         resource = self._observation(code, coding.category, effective, device)
         resource["valueQuantity"] = _quantity(value, unit or coding.unit)
+        if issued is not None:
+            resource["issued"] = issued
         self.resources.append(resource)
 
-    def observe_flag(self, variable: str, value: bool, effective: str) -> None:
+    def observe_flag(
+        self, variable: str, value: bool, effective: str, *, issued: str | None = None
+    ) -> None:
         """Add a yes or no."""
         coding = self._codings[variable]
         resource = self._observation(coding.code, coding.category, effective, None)
         resource["valueBoolean"] = value
+        if issued is not None:
+            resource["issued"] = issued
         self.resources.append(resource)
 
     def observe_panel(
@@ -176,6 +186,8 @@ class ChartWriter:
         values: Mapping[str, float],
         effective: str,
         device: dict[str, str] | None = None,
+        *,
+        issued: str | None = None,
     ) -> None:
         """Add values that were taken together as components of one Observation."""
         codings = self._codings
@@ -188,6 +200,8 @@ class ChartWriter:
             }
             for variable, value in values.items()
         ]
+        if issued is not None:
+            resource["issued"] = issued
         self.resources.append(resource)
 
     def document(self, note_type: Mapping[str, Any], text: str, date: str) -> None:
@@ -243,7 +257,8 @@ def _quantity(value: float, unit: str) -> dict[str, Any]:
 
 def instant(time: datetime) -> str:
     """Return the FHIR text of a time, in UTC with whole seconds."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    utc = time.astimezone(UTC).replace(tzinfo=None, microsecond=0)
+    return utc.isoformat() + "Z"
 
 
 def birth_date(admission: datetime, age_years: int) -> str:

@@ -10,7 +10,7 @@ Not read: orders, medication and infusions, allergies, cultures, care-plan goals
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
@@ -21,6 +21,7 @@ from fhir_adapters.datasets.eicu_documents import EicuDocuments
 from fhir_adapters.datasets.eicu_full_tables import write_laboratory, write_nurse_charting
 from fhir_adapters.datasets.eicu_measurements import (
     APACHE_MINUTE,
+    InstantOf,
     write_apache,
     write_exam,
     write_intake_output,
@@ -37,16 +38,6 @@ OVER_89_YEARS = 90
 
 OUTCOMES = {"Alive": 0, "Expired": 1}
 GENDERS = {"Female": "female", "Male": "male", "Other": "other"}
-UNIT_TYPES = {
-    "CCU-CTICU": "cardiac intensive care unit",
-    "CSICU": "cardiac surgery recovery unit",
-    "CTICU": "cardiac surgery recovery unit",
-    "Cardiac ICU": "coronary care unit",
-    "MICU": "medical intensive care unit",
-    "Med-Surg ICU": "medical-surgical intensive care unit",
-    "Neuro ICU": "neurological intensive care unit",
-    "SICU": "surgical intensive care unit",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +161,7 @@ def _write_stay(
         gender=GENDERS.get(patient["gender"], "unknown"),
         birth_date=None if age is None else birth_date(admission, age),
     )
-    unit_type = UNIT_TYPES.get(patient["unittype"], "intensive care unit")
-    writer.encounter(start=instant_of(0), unit_type=unit_type)
+    writer.encounter(start=instant_of(0), unit_type=patient["unittype"])
     write_patient_values(writer, patient, instant_of)
     _write_values(writer, stay, values, instant_of, last_minute)
     documents.write(writer, stay, instant_of)
@@ -182,7 +172,7 @@ def _write_values(
     writer: ChartWriter,
     stay: str,
     values: _Values,
-    instant_of: Callable[[int], str],
+    instant_of: InstantOf,
     last_minute: float,
 ) -> None:
     monitor = writer.device("monitor", "bedside monitor")

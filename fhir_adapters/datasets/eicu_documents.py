@@ -13,7 +13,7 @@ from fhir_adapters.datasets.eicu_tables import EicuTables, Row
 
 ADMISSION_NOTE = loinc_type("34117-2", "History and physical note")
 PROGRESS_NOTE = loinc_type("11506-3", "Progress note")
-CONSULT_NOTE = loinc_type("11488-4", "Consult note")
+CONSULT_NOTE = loinc_type("11488-4", "Consultation note")
 PROCEDURE_NOTE = loinc_type("28570-0", "Procedure note")
 NURSE_NOTE = loinc_type("34746-8", "Nurse note")
 PLAN_OF_CARE = loinc_type("18776-5", "Plan of care note")

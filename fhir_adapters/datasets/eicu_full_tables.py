@@ -6,13 +6,11 @@ admission.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from fhir_adapters.datasets.chart_writer import BLOOD_PRESSURE_PANEL, ChartWriter
-from fhir_adapters.datasets.eicu_measurements import as_percent
+from fhir_adapters.datasets.eicu_measurements import InstantOf, as_percent, times_of
 from fhir_adapters.datasets.eicu_tables import Row, number
-
-InstantOf = Callable[[int], str]
 
 LABORATORY = {
     "ALT (SGPT)": "alanine_aminotransferase",
@@ -78,23 +76,25 @@ def write_laboratory(writer: ChartWriter, rows: Iterable[Row], instant_of: Insta
         if value is None or name not in LABORATORY:
             continue
         value = as_percent(value) if name == "FiO2" else value
+        effective, issued = times_of(row, instant_of)
         unit = LABORATORY_UNITS.get(name)
-        writer.observe(LABORATORY[name], value, instant_of(row.effective), unit=unit)
+        writer.observe(LABORATORY[name], value, effective, unit=unit, issued=issued)
 
 
 def write_nurse_charting(writer: ChartWriter, rows: Iterable[Row], instant_of: InstantOf) -> None:
     """Add charted vital signs; the cuff pressures of one minute become one panel."""
-    cuff: dict[int, dict[str, float]] = {}
+    cuff: dict[tuple[str, str | None], dict[str, float]] = {}
     for row in rows:
         name = row.cells["nursingchartcelltypevalname"]
         value = number(row.cells["nursingchartvalue"])
         if value is None:
             continue
         if name in NURSE_CUFF:
-            cuff.setdefault(row.effective, {})[NURSE_CUFF[name]] = value
+            cuff.setdefault(times_of(row, instant_of), {})[NURSE_CUFF[name]] = value
             continue
         variable = NURSE_CHARTING.get((row.cells["nursingchartcelltypevallabel"], name))
         if variable is not None:
-            writer.observe(variable[0], value, instant_of(row.effective), unit=variable[1])
-    for minute, values in cuff.items():
-        writer.observe_panel(BLOOD_PRESSURE_PANEL, values, instant_of(minute))
+            effective, issued = times_of(row, instant_of)
+            writer.observe(variable[0], value, effective, unit=variable[1], issued=issued)
+    for (effective, issued), values in cuff.items():
+        writer.observe_panel(BLOOD_PRESSURE_PANEL, values, effective, issued=issued)

@@ -8,6 +8,7 @@ where they deny it: "no DNR order" was written because somebody asked.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 # The care plan is read by an allow-list: a group that is not named here is not read. Left out on
 # purpose: Care Limitation, Prognosis, Critical Care Discharge/Transfer Planning, Daily Goals/
@@ -58,6 +59,7 @@ _LEAKING = re.compile(
 )
 
 
+@cache  # menu phrases: few differ among very many rows
 def leaks(text: str) -> bool:
     """Return whether a phrase tells the outcome or a decision that anticipates it."""
     return _LEAKING.search(text) is not None

@@ -16,7 +16,7 @@ from fhir_adapters.datasets.chart_writer import (
 )
 from fhir_adapters.datasets.eicu_tables import Row, number
 
-InstantOf = Callable[[int], str]
+InstantOf = Callable[[int], str]  # minutes from unit admission -> FHIR time
 Device = dict[str, str]
 APACHE_MINUTE = 24 * 60  # day-1 values have no time of day: known at 24 h, not before
 
@@ -181,10 +181,11 @@ def write_intake_output(writer: ChartWriter, rows: Iterable[Row], instant_of: In
         path, label = row.cells["cellpath"], row.cells["celllabel"]
         if value is None:
             continue
+        effective, issued = times_of(row, instant_of)
         if label == "Bodyweight (kg)":
-            writer.observe("body_weight", value, instant_of(row.effective))
+            writer.observe("body_weight", value, effective, issued=issued)
         elif "|Output (ml)|" in path and _URINE.search(label) and not _NOT_A_VOLUME.search(label):
-            writer.observe("urine_output", value, instant_of(row.effective))
+            writer.observe("urine_output", value, effective, issued=issued)
             urine_count += 1
     return urine_count
 
@@ -197,13 +198,14 @@ def write_respiratory(
         label, value = row.cells["respchartvaluelabel"], number(row.cells["respchartvalue"])
         if value is None:
             continue
-        effective = instant_of(row.effective)
+        effective, issued = times_of(row, instant_of)
         if label in VENTILATOR:
-            writer.observe(VENTILATOR[label], value, effective, ventilator)
+            writer.observe(VENTILATOR[label], value, effective, ventilator, issued=issued)
         elif label in OXYGEN_SETTINGS:
-            writer.observe("fraction_inspired_oxygen", as_percent(value), effective)
+            percent = as_percent(value)
+            writer.observe("fraction_inspired_oxygen", percent, effective, issued=issued)
         elif label in VENTILATOR_SETTINGS and value > 0:
-            writer.observe_flag("mechanical_ventilation", True, effective)
+            writer.observe_flag("mechanical_ventilation", True, effective, issued=issued)
 
 
 def write_monitor(
@@ -225,6 +227,12 @@ def write_monitor(
         line = _numbers(row.cells, ARTERIAL_LINE)
         if line:
             writer.observe_panel(ARTERIAL_PRESSURE_PANEL, line, effective, monitor)
+
+
+def times_of(row: Row, instant_of: InstantOf) -> tuple[str, str | None]:
+    """Return effective and issued time; ``None`` where it was entered at once."""
+    issued = None if row.entered is None else instant_of(row.entered)
+    return instant_of(row.effective), issued
 
 
 def as_percent(oxygen: float) -> float:

@@ -136,7 +136,7 @@ def _label(label: str, path: str, value: str) -> str:
     said = {value.lower(), label.lower(), "location", "score", ""}
     kept = []
     for branch in branches:
-        name = branch.strip(" ()").lower()
+        name = branch.strip().strip("()").lower() if branch.startswith("(") else branch.lower()
         if name in said or name.startswith("print ") or name.endswith("obtain options"):
             continue
         said.add(name)

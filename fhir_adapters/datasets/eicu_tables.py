@@ -37,8 +37,9 @@ USED_TABLES = (
 class Row(NamedTuple):
     """One row of a table; times in minutes from unit admission."""
 
-    effective: int  # when it was true of the patient
+    effective: int  # when it was true of the patient; for a text, when it was there to read
     cells: Mapping[str, str]
+    entered: int | None = None  # when it was entered, where that was later
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,34 +85,41 @@ class EicuTables:
 
         A row is known from its effective or its entered time, whichever is later.
         """
+        columns = (effective,) if entered is None else (effective, entered)
         rows: dict[str, list[Row]] = {}
-        for cells in self.read(table):
-            stay = _cell(table, cells, "patientunitstayid")
-            if stay not in stays:
-                continue
-            minute = int(_cell(table, cells, effective))
-            known = minute if entered is None else max(minute, int(_cell(table, cells, entered)))
+        for stay, minutes, cells in self._rows_of(table, stays, columns):
+            known = max(minutes)
             if known <= last_minute:
-                rows.setdefault(stay, []).append(Row(minute, cells))
-        for of_stay in rows.values():
-            of_stay.sort(key=lambda row: row.effective)
-        return rows
+                later = known if known > minutes[0] else None
+                rows.setdefault(stay, []).append(Row(minutes[0], cells, later))
+        return _in_time_order(rows)
 
     def by_stay_when_entered(
         self, table: str, stays: Set[str], *, columns: tuple[str, ...], last_minute: float
     ) -> dict[str, list[Row]]:
         """Return rows dated by the latest of their time columns: that is when a text was there."""
         rows: dict[str, list[Row]] = {}
-        for cells in self.read(table):
-            stay = _cell(table, cells, "patientunitstayid")
-            if stay not in stays:
-                continue
-            minute = max(int(_cell(table, cells, column)) for column in columns)
-            if minute <= last_minute:
-                rows.setdefault(stay, []).append(Row(minute, cells))
-        for of_stay in rows.values():
-            of_stay.sort(key=lambda row: row.effective)
-        return rows
+        for stay, minutes, cells in self._rows_of(table, stays, columns):
+            if max(minutes) <= last_minute:
+                rows.setdefault(stay, []).append(Row(max(minutes), cells))
+        return _in_time_order(rows)
+
+    def _rows_of(
+        self, table: str, stays: Set[str], time_columns: tuple[str, ...]
+    ) -> Iterator[tuple[str, list[int], Mapping[str, str]]]:
+        """Yield stay, times and cells of the chosen stays' rows; a missing table has none."""
+        path = self.files.get(table.lower())
+        if path is None:
+            return
+        with _open_text(path) as lines:
+            reader = csv.reader(lines)
+            header = next(reader, [])
+            stay_at = _position(table, header, "patientunitstayid")
+            times_at = [_position(table, header, column) for column in time_columns]
+            for line in reader:
+                if line[stay_at] in stays:
+                    minutes = [int(line[at]) for at in times_at]
+                    yield line[stay_at], minutes, dict(zip(header, line, strict=True))
 
 
 def missing_tables(directory: Path) -> tuple[str, ...]:
@@ -130,10 +138,16 @@ def number(text: str | None) -> float | None:
     return None if value == -1 else value
 
 
-def _cell(table: str, cells: Mapping[str, str], column: str) -> str:
+def _in_time_order(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    for of_stay in rows.values():
+        of_stay.sort(key=lambda row: row.effective)
+    return rows
+
+
+def _position(table: str, header: list[str], column: str) -> int:
     try:
-        return cells[column]
-    except KeyError as exc:
+        return header.index(column)
+    except ValueError as exc:
         raise DataSetError(f"table {table} has no column {column}") from exc
 
 

@@ -12,14 +12,14 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from model.tokens import EMBEDDING_WIDTH, PATCH_STATS, SENTENCE_FEATURES, STRUCTURED_STATS
-from model.training.graph import GraphWriter
-from model.training.network import (
+from model.training.encoders import (
     DeviceEncoder,
-    FusionNetwork,
     NoteEncoder,
     QuantileEncoding,
     StructuredEncoder,
 )
+from model.training.graph import GraphWriter
+from model.training.network import FusionNetwork
 
 
 def array(tensor: Tensor) -> np.ndarray:

@@ -11,12 +11,13 @@ D width, T tasks, R = C * L rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto
+from torch import nn
 
 from model.training.encode_graph import array, layer_norm, linear
 from model.training.graph import GraphWriter
@@ -198,8 +199,7 @@ class FuseGraph(GraphWriter):
 
     def digest(self, x: str, block: LatentBlock) -> str:
         """(R, D) -> (R, D)."""
-        first, last = block.digest[0], block.digest[3]
-        return linear(self, self.op("Gelu", linear(self, x, first)), last)
+        return linear(self, self.op("Gelu", linear(self, x, block.widen)), block.narrow)
 
     def block(self, x: str | None, step: int, groups: Sequence[Group]) -> str:
         """Latents (R, D), or None before the first block -> (R, D).
@@ -207,7 +207,7 @@ class FuseGraph(GraphWriter):
         After the last block only the shared latents are asked for the query of the pooling, so
         that the others end where the shared ones have read them.
         """
-        block = self.network.blocks[step % len(self.network.blocks)]
+        block = self.network.block(step)
         if x is None:
             read = self.op("Concat", *[self.first_read(block, g) for g in groups], axis=1)
             start = self.constant(array(self.network.latents))  # (L, D)
@@ -233,8 +233,8 @@ class FuseGraph(GraphWriter):
         last = len(self.sinks) - 1
         read, weights = self.attend(query, 1, everything.memory, everything.away, last)
         pooled = linear(self, self.reshape(read, -1, self.width), pool.to_out)
-        hidden = self.op("Gelu", linear(self, pooled, network.head[0]))
-        logits = linear(self, hidden, network.head[3])
+        first, last_layer = (cast(nn.Linear, network.head[index]) for index in (0, 3))
+        logits = linear(self, self.op("Gelu", linear(self, pooled, first)), last_layer)
         if network.config.additive_path:
             end = network.config.memory_width
             additive = self.columns(everything.memory, end - self.tasks, end)  # (N, T)
@@ -256,7 +256,7 @@ def fuse_graph(network: FusionNetwork) -> onnx.ModelProto:
     g.name(logits, "logits")
     g.name(attention, "attention")
     variables, width = len(network.structured.variable), network.config.memory_width
-    sizes = (variables, "S", "K")
+    sizes: tuple[int | str, ...] = (variables, "S", "K")
     return g.finish(
         "fuse",
         {

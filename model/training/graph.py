@@ -7,7 +7,7 @@ coalition what a patient needs once, and its shape changes with every release of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,13 @@ class GraphWriter:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
+        self.stored: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Append a node with one output."""
         return self.ops(kind, 1, *inputs, **attributes)[0]
 
-    def ops(self, kind: str, count: int, *inputs: str, **attributes: object) -> list[str]:
+    def ops(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
         """Append a node with several outputs."""
         outputs = [f"{kind.lower()}_{len(self.nodes)}_{index}" for index in range(count)]
         self.nodes.append(helper.make_node(kind, list(inputs), outputs, **attributes))
@@ -42,12 +43,14 @@ class GraphWriter:
         self.nodes.append(helper.make_node("Identity", [value], [name]))
 
     def constant(self, value: npt.ArrayLike) -> str:
-        """Store an array: integers as int64, all else as float32."""
-        array = np.asarray(value)
-        kept = np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32
-        name = f"constant_{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(array.astype(kept), name))
-        return name
+        """Store an array, once: integers as int64, all else as float32."""
+        given = np.asarray(value)
+        array = given.astype(np.int64 if np.issubdtype(given.dtype, np.integer) else np.float32)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self.stored:
+            self.stored[key] = f"constant_{len(self.weights)}"
+            self.weights.append(numpy_helper.from_array(array, self.stored[key]))
+        return self.stored[key]
 
     def external(self, name: str, shape: Sequence[int], location: str) -> str:
         """Declare a float32 weight that the runtime provides."""
@@ -69,7 +72,7 @@ class GraphWriter:
     def finish(
         self,
         name: str,
-        inputs: Mapping[str, tuple[int, Shape]],
+        inputs: Mapping[str, tuple[Any, Shape]],
         outputs: Mapping[str, Shape],
     ) -> onnx.ModelProto:
         """Return the checked model; inputs have an element type and a shape, outputs are floats."""

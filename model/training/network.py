@@ -9,103 +9,40 @@ of coalitions of a patient are one call.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.tokens import (
-    EMBEDDING_WIDTH,
-    PATCH_STATS,
-    SENTENCE_FEATURES,
-    STRUCTURED_STATS,
-    TokenArrays,
-    TokenConfig,
+from model.tokens import TokenConfig
+from model.training.batch import TokenBatch, collate
+from model.training.encoders import (
+    BinEdges,
+    DeviceEncoder,
+    NoteEncoder,
+    StructuredEncoder,
+    fit_bin_edges,
 )
+from model.training.network_config import NetworkConfig
+
+__all__ = [
+    "DEVICE",
+    "NOTE",
+    "STRUCTURED",
+    "BinEdges",
+    "FusionNetwork",
+    "FusionOutput",
+    "Memory",
+    "NetworkConfig",
+    "TokenBatch",
+    "collate",
+    "count_parameters",
+    "fit_bin_edges",
+]
 
 STRUCTURED, NOTE, DEVICE = 0, 1, 2  # modality ids
 HIDDEN = -1e9  # added to a score; exp() of it is exactly zero in float32
-NARROWEST_BIN = 1e-6  # bins of repeated quantiles become steps
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes and switches. Small on purpose: with some thousand stays, larger overfits at once."""
-
-    tasks: tuple[str, ...] = ("in_hospital_death",)
-    width: int = 64  # D; 32 lost the note projection, 128 overfitted
-    heads: int = 4
-    bins: int = 8  # octiles: medians and tails of each statistic without memorising
-    rank: int = 8  # of each variable's projection; 50 full matrices would be most of the weights
-    latents_per_modality: int = 3  # with 3 shared ones 12 latents, the fewest that did not lose
-    shared_latents: int = 3
-    blocks: int = 2
-    shared_blocks: bool = True  # one set of weights read twice, as in the Perceiver: 41,000 fewer
-    feed_forward: int = 64  # hidden units; the usual 4 x D overfits
-    dropout: float = 0.4  # 0.4 to 0.5 were best on 4,000 stays
-    additive_path: bool = True  # a wide additive model beside the network: strong main effects
-
-    @property
-    def latents(self) -> int:
-        """L."""
-        return 3 * self.latents_per_modality + self.shared_latents
-
-    @property
-    def block_count(self) -> int:
-        """Number of blocks with weights of their own."""
-        return 1 if self.shared_blocks else self.blocks
-
-    @property
-    def memory_width(self) -> int:
-        """M: keys and values of each block and of the pooling, and the additive path."""
-        return 2 * self.width * (self.block_count + 1) + len(self.tasks)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain numbers and lists."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> NetworkConfig:
-        """Inverse of to_json."""
-        return cls(**{**data, "tasks": tuple(data["tasks"])})
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenBatch:
-    """Records padded to the same number of sentences and patches, at least one of each."""
-
-    structured_stats: Tensor  # (B, V, 9), NaN where not defined
-    structured_measured: Tensor  # (B, V) bool
-    sentence_embeddings: Tensor  # (B, S, 384)
-    sentence_features: Tensor  # (B, S, 6)
-    sentence_note_type: Tensor  # (B, S)
-    sentence_present: Tensor  # (B, S) bool, false for padding
-    patch_stats: Tensor  # (B, K, 6)
-    patch_channel: Tensor  # (B, K)
-    patch_index: Tensor  # (B, K)
-    patch_present: Tensor  # (B, K) bool, false for padding
-
-    def __len__(self) -> int:
-        return len(self.structured_stats)
-
-    def to(self, device: torch.device | str) -> TokenBatch:
-        """Move every tensor."""
-        return TokenBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
-
-    def select(self, rows: Tensor) -> TokenBatch:
-        """Return some of the records; padding stays."""
-        return TokenBatch(*(getattr(self, f.name)[rows] for f in fields(self)))
-
-    @property
-    def modality(self) -> Tensor:
-        """Modality id of each token: (N,)."""
-        counts = (self.structured_stats, self.sentence_features, self.patch_stats)
-        return torch.cat(
-            [torch.full((x.shape[1],), i, device=x.device) for i, x in enumerate(counts)]
-        )
 
 
 class Memory(NamedTuple):
@@ -122,188 +59,6 @@ class FusionOutput(NamedTuple):
 
     logits: Tensor  # (B, T) or (B, C, T)
     attention: Tensor  # (B, N) or (B, C, N): pooled, mean over heads; the rest to 1 is the sink's
-
-
-def collate(records: Sequence[TokenArrays]) -> TokenBatch:
-    """Pad records into one batch."""
-    sentences = max(1, *(len(r.sentence_features) for r in records))
-    patches = max(1, *(len(r.patch_stats) for r in records))
-
-    def padded(name: str, length: int) -> Tensor:
-        arrays = [getattr(r, name) for r in records]
-        out = np.zeros((len(arrays), length, *arrays[0].shape[1:]), arrays[0].dtype)
-        for row, array in zip(out, arrays, strict=True):
-            row[: len(array)] = array
-        return torch.from_numpy(out)
-
-    def present(name: str, length: int) -> Tensor:
-        counts = torch.tensor([len(getattr(r, name)) for r in records])
-        return torch.arange(length) < counts[:, None]
-
-    return TokenBatch(
-        structured_stats=torch.from_numpy(np.stack([r.structured_stats for r in records])),
-        structured_measured=torch.from_numpy(np.stack([r.structured_measured for r in records])),
-        sentence_embeddings=padded("sentence_embeddings", sentences),
-        sentence_features=padded("sentence_features", sentences),
-        sentence_note_type=padded("sentence_note_type", sentences),
-        sentence_present=present("sentence_features", sentences),
-        patch_stats=padded("patch_stats", patches),
-        patch_channel=padded("patch_channel", patches),
-        patch_index=padded("patch_index", patches),
-        patch_present=present("patch_stats", patches),
-    )
-
-
-class BinEdges(NamedTuple):
-    """Training quantiles of every statistic."""
-
-    structured: np.ndarray  # (V, 9, bins + 1)
-    device: np.ndarray  # (channels, 6, bins + 1)
-
-
-def fit_bin_edges(records: Sequence[TokenArrays], config: TokenConfig, bins: int) -> BinEdges:
-    """Take quantiles over training records; the outermost 0.5 % saturate, artefacts among them."""
-    levels = np.linspace(0.005, 0.995, bins + 1)
-    structured = np.stack([r.structured_stats for r in records])  # (R, V, 9)
-    patches = np.concatenate([r.patch_stats for r in records])  # (P, 6)
-    channel = np.concatenate([r.patch_channel for r in records])
-    by_channel = [patches[channel == index] for index in range(len(config.channels))]
-    device = [
-        [_edges(rows[:, stat], levels) for stat in range(len(PATCH_STATS))] for rows in by_channel
-    ]
-    return BinEdges(
-        np.array(
-            [
-                [_edges(structured[:, v, s], levels) for s in range(len(STRUCTURED_STATS))]
-                for v in range(structured.shape[1])
-            ],
-            np.float32,
-        ),
-        np.array(device, np.float32).reshape(len(config.channels), len(PATCH_STATS), bins + 1),
-    )
-
-
-def _edges(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Quantiles of the defined values; of few distinct values, the values themselves."""
-    defined = values[np.isfinite(values)].astype(np.float64)
-    if not len(defined):
-        return np.linspace(0.0, 1.0, len(levels))  # never used: such a statistic is always absent
-    distinct = np.unique(defined)
-    if len(distinct) <= len(levels):
-        return np.concatenate([distinct, np.repeat(distinct[-1], len(levels) - len(distinct))])
-    return np.quantile(defined, levels)
-
-
-class QuantileEncoding(nn.Module):
-    """Piecewise-linear encoding of statistics between training quantiles.
-
-    Each statistic becomes ``bins`` numbers in 0..1 that fill up from left to right, and one that
-    is 1 where the statistic is not defined.
-    """
-
-    low: Tensor
-    width: Tensor
-
-    def __init__(self, kinds: int, stats: int, bins: int) -> None:
-        super().__init__()
-        self.features = stats * (bins + 1)
-        self.register_buffer("low", torch.zeros(kinds, stats, bins))
-        self.register_buffer("width", torch.ones(kinds, stats, bins))
-
-    def set_edges(self, edges: np.ndarray) -> None:
-        """Take edges (kinds, stats, bins + 1)."""
-        steps = torch.from_numpy(np.asarray(edges, np.float32))
-        self.low.copy_(steps[..., :-1])
-        self.width.copy_((steps[..., 1:] - steps[..., :-1]).clamp(min=NARROWEST_BIN))
-
-    def forward(self, stats: Tensor, kind: Tensor | None = None) -> Tensor:
-        """(B, n, stats) -> (B, n, stats * (bins + 1)); kind (B, n) is arange(n) by default."""
-        low = self.low if kind is None else self.low[kind]  # (n, stats, bins)
-        width = self.width if kind is None else self.width[kind]
-        undefined = torch.isnan(stats)  # (B, n, stats)
-        value = torch.where(undefined, torch.zeros_like(stats), stats)[..., None]
-        filled = ((value - low) / width).clamp(0.0, 1.0)  # (B, n, stats, bins)
-        filled = torch.where(undefined[..., None], torch.zeros_like(filled), filled)
-        both = torch.cat([filled, undefined[..., None].to(filled.dtype)], dim=-1)
-        return both.flatten(2)
-
-
-class StructuredEncoder(nn.Module):
-    """One token a variable: quantile encoding -> low rank, a matrix each -> D, shared."""
-
-    def __init__(self, tokens: TokenConfig, config: NetworkConfig) -> None:
-        super().__init__()
-        count, tasks = len(tokens.variables), len(config.tasks)
-        self.encoding = QuantileEncoding(count, len(STRUCTURED_STATS), config.bins)
-        features = self.encoding.features
-        self.project = nn.Parameter(torch.randn(count, features, config.rank) / features**0.5)
-        self.bias = nn.Parameter(torch.zeros(count, config.rank))
-        self.not_measured = nn.Parameter(torch.randn(count, config.rank) * 0.1)
-        self.expand = nn.Linear(config.rank, config.width)
-        self.variable = nn.Parameter(torch.randn(count, config.width) * 0.1)
-        self.additive = nn.Parameter(torch.zeros(count, features, tasks))
-        self.additive_not_measured = nn.Parameter(torch.zeros(count, tasks))
-
-    def forward(self, stats: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, V, 9), (B, V) -> tokens (B, V, D), additive (B, V, T)."""
-        seen = measured[..., None]  # (B, V, 1)
-        x = self.encoding(stats).transpose(0, 1)  # (V, B, F)
-        code = (x @ self.project).transpose(0, 1) + self.bias  # (B, V, rank)
-        code = torch.where(seen, code, self.not_measured.expand_as(code))
-        token = self.expand(functional.gelu(code)) + self.variable  # (B, V, D)
-        additive = (x @ self.additive).transpose(0, 1)  # (B, V, T)
-        return token, torch.where(seen, additive, self.additive_not_measured.expand_as(additive))
-
-
-class NoteEncoder(nn.Module):
-    """One token a sentence: frozen embedding -> D, assertion flags, age, position, note type."""
-
-    def __init__(self, tokens: TokenConfig, config: NetworkConfig) -> None:
-        super().__init__()
-        tasks = len(config.tasks)
-        self.project = nn.Linear(EMBEDDING_WIDTH, config.width)
-        self.features = nn.Linear(len(SENTENCE_FEATURES), config.width)
-        # A flag must be able to turn a finding round, which a sum of the two cannot.
-        self.gate = nn.Linear(len(SENTENCE_FEATURES), config.width)
-        self.note_type = nn.Embedding(len(tokens.note_types) + 1, config.width)
-        self.additive = nn.Linear(config.width, tasks)
-        nn.init.normal_(self.note_type.weight, std=0.1)
-        nn.init.zeros_(self.gate.weight)
-        nn.init.zeros_(self.gate.bias)
-        nn.init.zeros_(self.additive.weight)
-        nn.init.zeros_(self.additive.bias)
-
-    def forward(
-        self, embeddings: Tensor, features: Tensor, note_type: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """(B, S, 384), (B, S, 6), (B, S) -> tokens (B, S, D), additive (B, S, T)."""
-        meaning = self.project(embeddings) * (1.0 + self.gate(features))  # (B, S, D)
-        token = meaning + self.features(features) + self.note_type(note_type)
-        return token, self.additive(token)
-
-
-class DeviceEncoder(nn.Module):
-    """One token a channel and patch: quantile encoding -> low rank -> D, and the patch's time."""
-
-    def __init__(self, tokens: TokenConfig, config: NetworkConfig) -> None:
-        super().__init__()
-        count, tasks = max(1, len(tokens.channels)), len(config.tasks)
-        self.encoding = QuantileEncoding(count, len(PATCH_STATS), config.bins)
-        features = self.encoding.features
-        self.project = nn.Parameter(torch.randn(count, features, config.rank) / features**0.5)
-        self.expand = nn.Linear(config.rank, config.width)
-        self.channel = nn.Parameter(torch.randn(count, config.width) * 0.1)
-        self.patch = nn.Parameter(torch.randn(tokens.patch_count, config.width) * 0.1)
-        self.additive = nn.Parameter(torch.zeros(count, features, tasks))
-        self.additive_patch = nn.Parameter(torch.ones(tokens.patch_count, 1))
-
-    def forward(self, stats: Tensor, channel: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, K, 6), (B, K), (B, K) -> tokens (B, K, D), additive (B, K, T)."""
-        x = self.encoding(stats, channel)[..., None, :]  # (B, K, 1, F)
-        code = (x @ self.project[channel]).squeeze(2)  # (B, K, rank)
-        token = self.expand(functional.gelu(code)) + self.channel[channel] + self.patch[patch]
-        additive = (x @ self.additive[channel]).squeeze(2)  # (B, K, T)
-        return token, additive * self.additive_patch[patch]
 
 
 class CrossAttention(nn.Module):
@@ -347,12 +102,8 @@ class LatentBlock(nn.Module):
         self.read = CrossAttention(config)
         self.to_mix = nn.Linear(d, 3 * d)
         self.from_mix = nn.Linear(d, d)
-        self.digest = nn.Sequential(
-            nn.Linear(d, config.feed_forward),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.feed_forward, d),
-        )
+        self.widen = nn.Linear(d, config.feed_forward)
+        self.narrow = nn.Linear(config.feed_forward, d)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, readings: Sequence[Reading]) -> Tensor:
@@ -365,6 +116,10 @@ class LatentBlock(nn.Module):
         x = x + self.dropout(torch.cat(read, dim=2))
         x = x + self.dropout(self.mix(self.mix_norm(x)))
         return x + self.dropout(self.digest(self.digest_norm(x)))
+
+    def digest(self, x: Tensor) -> Tensor:
+        """Feed forward: (B, C, L, D) -> the same."""
+        return self.narrow(self.dropout(functional.gelu(self.widen(x))))
 
     def mix(self, x: Tensor) -> Tensor:
         """Self-attention among the latents of a coalition: (B, C, L, D) -> the same."""
@@ -414,6 +169,10 @@ class FusionNetwork(nn.Module):
         if len(edges.device):
             self.device.encoding.set_edges(edges.device)
 
+    def block(self, step: int) -> LatentBlock:
+        """Return the weights of one step; shared steps use the same."""
+        return cast(LatentBlock, self.blocks[step % len(self.blocks)])
+
     def encode(self, batch: TokenBatch) -> Memory:
         """Turn records into the keys, values and additive terms that every coalition shares."""
         pairs = (
@@ -447,7 +206,7 @@ class FusionNetwork(nn.Module):
         x = self.latents.expand(b, c, -1, -1)  # (B, C, L, D)
         readings = [self.readings(layer, seen, memory.sizes) for layer in layers]
         for step in range(self.config.blocks):
-            x = self.blocks[step % len(self.blocks)](x, readings[step % len(readings)])
+            x = self.block(step)(x, readings[step % len(readings)])
         shared = x[:, :, -self.config.shared_latents :]  # those that have read everything
         query = self.pool_norm(shared.mean(dim=2, keepdim=True))  # (B, C, 1, D)
         read, weights = self.pool(query, pooled[..., :d], pooled[..., d:], seen)

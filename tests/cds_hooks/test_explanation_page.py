@@ -47,7 +47,7 @@ def site(tmp_path):
 def test_the_page_shows_risk_reasons_and_sources(site):
     text = site.page(stored_explanation())
     for expected in (
-        "In-hospital death: 37 %",
+        "In-hospital death: 37\N{NO-BREAK SPACE}%",
         "2.7 times the average",
         "4.6 mmol/L, rising (1.6 to 4.6, 4 values)",
         "23 Nov 2026, 06:40 UTC (1 h before)",

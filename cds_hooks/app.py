@@ -1,0 +1,146 @@
+"""The application factory: settings in, a Flask application out. Nothing runs at import."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException
+
+from cds_hooks.admission import Admission
+from cds_hooks.answers import (
+    add_cors,
+    is_preflight,
+    outcome_response,
+    preflight_response,
+    refusal_response,
+)
+from cds_hooks.auth import Authenticator
+from cds_hooks.errors import RequestRefused, Unauthenticated, operation_outcome
+from cds_hooks.explanation_page.routes import explanation_pages
+from cds_hooks.jwks import KeySets
+from cds_hooks.links import EXPLANATION_PATH
+from cds_hooks.parts import Parts, install, parts_of
+from cds_hooks.pipeline import Predictor, new_adviser
+from cds_hooks.routes import blueprint
+from cds_hooks.services import published_services
+from cds_hooks.settings import Settings, load_settings
+from cds_hooks.store import Clock, Store, utc_now
+from cds_hooks.telemetry import Figures, configure_logging, logger, where
+from cds_hooks.warm_up import warm_up_record
+from fhir_adapters.client import new_session
+from model.predictor import load_predictor
+
+_HTTP_CODES = {404: "not-found", 405: "not-supported", 413: "too-long", 415: "not-supported"}
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    predictor: Predictor | None = None,
+    clock: Clock = utc_now,
+) -> Flask:
+    """Build the service. Raises SettingsError, and whatever loading the checkpoint raises.
+
+    Without ``settings`` they are read from the environment, without ``predictor`` the checkpoint
+    of the settings is loaded. The model has made one prediction when this returns.
+    """
+    settings = load_settings() if settings is None else settings
+    settings.check()
+    configure_logging()
+    if settings.mode_auth == "open":
+        logger().warning("open mode: callers are not authenticated")
+    predictor = load_predictor(settings.checkpoint) if predictor is None else predictor
+    predictor(warm_up_record())
+
+    app = Flask("cds_hooks", static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # release 3.0 reads keys in order
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    parts = _parts(settings, predictor, clock)
+    install(app, parts)
+    app.register_blueprint(blueprint, url_prefix=settings.url_prefix or None)
+    app.register_blueprint(
+        explanation_pages(parts.store, parts.adviser.links),
+        url_prefix=settings.url_prefix + EXPLANATION_PATH.rstrip("/"),
+    )
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.register_error_handler(RequestRefused, _refused)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _crashed)
+    return app
+
+
+def _parts(settings: Settings, predictor: Predictor, clock: Clock) -> Parts:
+    store = Store(settings.database_url, settings.key_ring(), clock=clock)
+    figures = Figures()
+    return Parts(
+        settings=settings,
+        services=published_services(settings),
+        adviser=new_adviser(settings, predictor, store.keys, figures),
+        authenticator=Authenticator(
+            settings, KeySets(new_session(connections=2)), store, lambda: clock().timestamp()
+        ),
+        admission=Admission(settings.max_concurrent_hooks, settings.max_waiting_hooks),
+        store=store,
+        figures=figures,
+        clock=clock,
+    )
+
+
+def _begin() -> Response | None:
+    g.start_s = time.perf_counter()
+    g.facts = {}
+    return preflight_response() if is_preflight(request) else None
+
+
+def _finish(response: Response) -> Response:
+    parts = parts_of(current_app)
+    route = request.url_rule.rule if request.url_rule else "none"
+    add_cors(request, response, parts.settings.cors_origins)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store"
+    parts.figures.answered(route, response.status_code)
+    logger().info(
+        "answered",
+        route=route,
+        method=request.method,
+        status=response.status_code,
+        duration_ms=round(1000 * (time.perf_counter() - g.start_s), 1),
+        **g.facts,
+    )
+    return response
+
+
+def _refused(refused: RequestRefused) -> Response:
+    g.facts["refused"] = type(refused).__name__
+    if isinstance(refused, Unauthenticated):
+        parts_of(current_app).figures.refused(refused.reason)
+        g.facts.update(reason=refused.reason, issuer=refused.issuer)
+    return refusal_response(refused)
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Werkzeug's own refusals (404, 405, 413, ...) as OperationOutcome, headers kept."""
+    status = error.code or 500
+    if status < 400:
+        return error.get_response()  # type: ignore[return-value]  # a redirect
+    code = _HTTP_CODES.get(status, "processing")
+    response = outcome_response(status, operation_outcome(code, f"{error.name}."))
+    original = error.get_response()
+    if "Allow" in original.headers:
+        response.headers["Allow"] = original.headers["Allow"]
+    return response
+
+
+def _crashed(error: Exception) -> Response:
+    """The outermost handler: an own fault is said so, with a number to find it in the log."""
+    incident = str(uuid.uuid4())
+    logger().error("crashed", incident=incident, where=where(error))
+    g.facts["incident"] = incident
+    outcome = operation_outcome(
+        "exception", "The service failed to answer this request.", f"incident {incident}"
+    )
+    return outcome_response(500, outcome)

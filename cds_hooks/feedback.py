@@ -1,0 +1,197 @@
+"""What became of cards: checked, and stored once, before it is acknowledged.
+
+https://cds-hooks.hl7.org/2.0/#feedback
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from cds_hooks import tables
+from cds_hooks.audit import append_audit
+from cds_hooks.errors import BadRequest
+from cds_hooks.request import json_kind
+from cds_hooks.store import Store
+
+_RFC_3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+_MOST_ITEMS = 1000
+_LONGEST_ID = 128
+_LONGEST_COMMENT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackItem:
+    """What one user did with one card. The comment may be about a patient."""
+
+    card: str
+    outcome: str  # "accepted" or "overridden"
+    outcome_timestamp: str
+    accepted_suggestions: tuple[str, ...] = ()
+    reason_code: str | None = None
+    reason_system: str | None = None
+    user_comment: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackReceipt:
+    """What was done with one batch."""
+
+    stored: int
+    repeated: int
+    unknown: int  # of the stored ones: about a card or suggestion that we do not know
+
+
+def parse_feedback(body: Any) -> tuple[FeedbackItem, ...]:
+    """Check a body. Raises BadRequest with the JSON path of the first fault."""
+    if not isinstance(body, dict):
+        raise BadRequest("$", f"expected an object, got {json_kind(body)}")
+    items = body.get("feedback")
+    if not isinstance(items, list):
+        raise BadRequest("$.feedback", f"expected an array, got {json_kind(items)}")
+    if len(items) > _MOST_ITEMS:
+        raise BadRequest("$.feedback", f"expected at most {_MOST_ITEMS} items")
+    return tuple(_item(item, f"$.feedback[{index}]") for index, item in enumerate(items))
+
+
+def store_feedback(
+    store: Store, service_id: str, issuer: str, items: tuple[FeedbackItem, ...]
+) -> FeedbackReceipt:
+    """Keep a batch in one transaction. The same item sent again is stored once."""
+    stored = repeated = unknown = 0
+    with tables.writing(store.engine) as connection:
+        for item in items:
+            row = _row(store, connection, service_id, issuer, item)
+            if _seen(connection, row["fingerprint"]):
+                repeated += 1
+                continue
+            connection.execute(insert(tables.feedback).values(**row))
+            stored += 1
+            unknown += not row["known_card"]
+        facts = {"service": service_id, "issuer": issuer, "stored": stored, "repeated": repeated}
+        append_audit(
+            connection, store.keys, at=store.clock(), event="feedback received", facts=facts
+        )
+    return FeedbackReceipt(stored, repeated, unknown)
+
+
+def _item(item: Any, path: str) -> FeedbackItem:
+    if not isinstance(item, dict):
+        raise BadRequest(path, f"expected an object, got {json_kind(item)}")
+    card = _text(item, "card", path, _LONGEST_ID)
+    outcome = _text(item, "outcome", path, _LONGEST_ID)
+    when = _timestamp(item, path)
+    if outcome == "accepted":
+        return FeedbackItem(card, outcome, when, _accepted(item, path))
+    if outcome != "overridden":
+        raise BadRequest(f"{path}.outcome", "expected accepted or overridden")
+    code, system, comment = _override(item, path)
+    return FeedbackItem(card, outcome, when, (), code, system, comment)
+
+
+def _accepted(item: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    accepted = item.get("acceptedSuggestions")
+    path = f"{path}.acceptedSuggestions"
+    if not isinstance(accepted, list) or not accepted:
+        raise BadRequest(path, "expected an array with at least one suggestion")
+    ids = []
+    for index, suggestion in enumerate(accepted):
+        if not isinstance(suggestion, dict):
+            raise BadRequest(f"{path}[{index}]", f"expected an object, got {json_kind(suggestion)}")
+        ids.append(_text(suggestion, "id", f"{path}[{index}]", _LONGEST_ID))
+    return tuple(ids)
+
+
+def _override(item: Mapping[str, Any], path: str) -> tuple[str | None, str | None, str | None]:
+    if "overrideReason" not in item:
+        return None, None, None
+    given, path = item["overrideReason"], f"{path}.overrideReason"
+    if not isinstance(given, dict):
+        raise BadRequest(path, f"expected an object, got {json_kind(given)}")
+    if "reason" not in given and "userComment" not in given:
+        raise BadRequest(path, "expected reason, userComment or both")
+    code = system = comment = None
+    if "reason" in given:
+        reason, where = given["reason"], f"{path}.reason"
+        if not isinstance(reason, dict):
+            raise BadRequest(where, f"expected an object, got {json_kind(reason)}")
+        code = _text(reason, "code", where, 2 * _LONGEST_ID)
+        system = _text(reason, "system", where, 4 * _LONGEST_ID)
+    if "userComment" in given:
+        comment = _text(given, "userComment", path, _LONGEST_COMMENT)
+    return code, system, comment
+
+
+def _timestamp(item: Mapping[str, Any], path: str) -> str:
+    text = _text(item, "outcomeTimestamp", path, _LONGEST_ID)
+    fault = BadRequest(
+        f"{path}.outcomeTimestamp", "expected a date and time with zone, as RFC 3339 has it"
+    )
+    if not _RFC_3339.fullmatch(text):
+        raise fault
+    try:
+        datetime.fromisoformat(text.upper())
+    except ValueError as exc:
+        raise fault from exc
+    return text
+
+
+def _text(given: Mapping[str, Any], name: str, path: str, longest: int) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequest(f"{path}.{name}", f"expected a string, got {json_kind(value)}")
+    if len(value) > longest:
+        raise BadRequest(f"{path}.{name}", f"expected at most {longest} characters")
+    if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise BadRequest(f"{path}.{name}", "holds a character that cannot be stored")
+    return value
+
+
+def _row(
+    store: Store, connection: Connection, service_id: str, issuer: str, item: FeedbackItem
+) -> dict[str, Any]:
+    facts = [service_id, issuer, item.card, item.outcome, item.outcome_timestamp]
+    details = [item.accepted_suggestions, item.reason_code, item.reason_system, item.user_comment]
+    whole = json.dumps([*facts, *details]).encode("utf-8")
+    comment = item.user_comment
+    return {
+        "fingerprint": hashlib.sha256(whole).hexdigest(),
+        "received_s": store.clock().timestamp(),
+        "service_id": service_id,
+        "issuer": issuer,
+        "card_uuid": item.card,
+        "known_card": _known(connection, item),
+        "outcome": item.outcome,
+        "outcome_timestamp": item.outcome_timestamp,
+        "accepted": json.dumps(item.accepted_suggestions),
+        "reason_code": item.reason_code,
+        "reason_system": item.reason_system,
+        "comment": store.keys.encrypt(comment.encode("utf-8")) if comment else None,
+    }
+
+
+def _known(connection: Connection, item: FeedbackItem) -> bool:
+    card = select(tables.cards.c.card_uuid).where(tables.cards.c.card_uuid == item.card)
+    if connection.execute(card).first() is None:
+        return False
+    ours = tables.suggestions.c
+    offered = connection.execute(
+        select(ours.suggestion_uuid).where(ours.card_uuid == item.card)
+    ).scalars()
+    return set(item.accepted_suggestions) <= set(offered)
+
+
+def _seen(connection: Connection, fingerprint: str) -> bool:
+    wanted = select(tables.feedback.c.fingerprint).where(
+        tables.feedback.c.fingerprint == fingerprint
+    )
+    return connection.execute(wanted).first() is not None

@@ -1,0 +1,232 @@
+"""The chart of one request: what the client sent along, and from its FHIR server what it did not.
+
+By key: absent is fetched; null means that there are no data; an OperationOutcome means that the
+client failed, so that asking again is pointless; a Bundle may be empty or go on at a next page.
+What could not be had becomes a line on the card; without what is required there is no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cds_hooks.errors import BadRequest, DataMissing
+from cds_hooks.request import HookRequest
+from cds_hooks.services import PrefetchTemplate
+from fhir_adapters.bundle import BundleContents, open_bundle
+from fhir_adapters.chart import Chart, Resource
+from fhir_adapters.client import FhirClient
+from fhir_adapters.errors import FhirBadAnswer, FhirError
+from fhir_adapters.notes import attachment_urls
+from fhir_adapters.outcome import reason_of
+from fhir_adapters.paging import SearchResult, next_link
+from model.record import ReportLine
+
+_DOCUMENTS = frozenset({"DocumentReference", "DiagnosticReport", "Composition"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known for one key. ``obtained`` False: nothing could be had; the lines say why."""
+
+    resources: tuple[Resource, ...] = ()
+    lines: tuple[ReportLine, ...] = ()  # their source is the key
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    obtained: bool = True
+
+
+def gather(
+    request: HookRequest, templates: Sequence[PrefetchTemplate], fhir: FhirClient | None
+) -> Chart:
+    """Return all that can be had for the templates within the client's deadline.
+
+    ``fhir`` None: only what the request holds. Raises DataMissing, and BadRequest for a value that
+    is no FHIR at all.
+    """
+    given = {
+        template.key: _given(template, request.prefetch[template.key], fhir)
+        for template in templates
+        if template.key in request.prefetch
+    }
+    absent = [template for template in templates if template.key not in given]
+    answers = {**given, **_fetched(absent, request, fhir)}
+    _require(templates, answers)
+    documents = [
+        resource
+        for answer in answers.values()
+        for resource in answer.resources
+        if resource.get("resourceType") in _DOCUMENTS
+    ]
+    attachments = _attachments(documents, fhir)
+    parts = [*(answers[template.key] for template in templates), attachments]
+    return Chart(
+        patient_id=request.context.patient_id,
+        resources=tuple(resource for part in parts for resource in part.resources),
+        incomplete=tuple(line for part in parts for line in part.lines),
+        encounter_id=request.context.encounter_id,
+        aliases={name: target for part in parts for name, target in part.aliases.items()},
+    )
+
+
+def _given(template: PrefetchTemplate, value: Any, fhir: FhirClient | None) -> Answer:
+    """Read a value that the client sent for a key."""
+    if value is None:
+        return Answer()
+    key = template.key
+    try:
+        contents = open_bundle(value, key)
+    except FhirBadAnswer as exc:
+        raise BadRequest(f"$.prefetch.{key}", "expected a FHIR resource or null") from exc
+    kind = value["resourceType"]
+    if kind == "OperationOutcome":
+        return _unavailable(template, "outcome", "the client could not obtain it")
+    if kind not in ("Bundle", template.resource_type):
+        return _unavailable(template, "wrong-type", f"the client sent {_article(kind)} instead")
+    answer = _of_bundle(template, contents)
+    return answer if kind != "Bundle" else _following(template, value, answer, fhir)
+
+
+def _of_bundle(template: PrefetchTemplate, contents: BundleContents) -> Answer:
+    lines = tuple(_line(template, line.reason, line.sentence) for line in contents.incomplete)
+    return Answer(tuple(contents.resources), lines, contents.aliases)
+
+
+def _following(
+    template: PrefetchTemplate, bundle: Resource, first: Answer, fhir: FhirClient | None
+) -> Answer:
+    """Add the following pages of a prefetched Bundle."""
+    try:
+        if next_link(bundle, template.key) is None:
+            return first
+    except FhirBadAnswer:
+        return _partial(template, first, "paging", "its next link cannot be read")
+    if fhir is None:
+        return _partial(
+            template, first, "paging", "more pages follow, and we may not call a FHIR server"
+        )
+    try:
+        whole = fhir.follow(bundle, template.key)
+    except FhirError as exc:
+        return _partial(template, first, reason_of(exc), "its following pages could not be read")
+    return Answer(whole.resources, _lines(template, whole.incomplete), first.aliases)
+
+
+def _fetched(
+    templates: Sequence[PrefetchTemplate], request: HookRequest, fhir: FhirClient | None
+) -> dict[str, Answer]:
+    """Fetch what the client did not send."""
+    if fhir is None:
+        why = "the client did not send it, and we may not call a FHIR server for it"
+        return {one.key: _unavailable(one, "not-prefetched", why) for one in templates}
+    tokens = request.context.tokens()
+    queries = {one.key: one.to_fetch(tokens, request.arrived_at) for one in templates}
+    results = fhir.search_all({key: query for key, query in queries.items() if query})
+    return {one.key: _found(one, results[one.key]) for one in templates if one.key in results}
+
+
+def _found(template: PrefetchTemplate, result: SearchResult | FhirError) -> Answer:
+    if isinstance(result, FhirError):
+        return _unavailable(template, reason_of(result), _told(result))
+    return Answer(result.resources, _lines(template, result.incomplete))
+
+
+def _require(templates: Sequence[PrefetchTemplate], answers: Mapping[str, Answer]) -> None:
+    """Raise DataMissing without the patient, or if none of the clinical keys could be had."""
+    for one in templates:
+        answer = answers.get(one.key)
+        if one.required and not _holds(answer, one.resource_type):
+            _refuse([one], answers)
+    clinical = [one for one in templates if one.clinical]
+    if not any(answers[one.key].obtained for one in clinical if one.key in answers):
+        _refuse(clinical, answers)
+
+
+def _holds(answer: Answer | None, resource_type: str) -> bool:
+    found = answer.resources if answer else ()
+    return any(resource.get("resourceType") == resource_type for resource in found)
+
+
+def _refuse(missing: Sequence[PrefetchTemplate], answers: Mapping[str, Answer]) -> None:
+    reasons = [
+        line.sentence for one in missing for line in answers.get(one.key, Answer()).lines
+    ] or ["there are no data for it"]
+    keys = tuple(one.key for one in missing)
+    raise DataMissing(
+        "Data that this service cannot do without are missing:"
+        f" {', '.join(one.display for one in missing)}.",
+        keys=keys,
+        diagnostics=f"prefetch {', '.join(keys)}: {'; '.join(dict.fromkeys(reasons))}",
+    )
+
+
+def _attachments(documents: Sequence[Resource], fhir: FhirClient | None) -> Answer:
+    """Fetch the texts of notes that are not inline. Its lines belong to the key ``notes``."""
+    urls = attachment_urls(documents)
+    if not urls:
+        return Answer()
+    if fhir is None:
+        sentence = (
+            f"clinical notes: {_count(urls)} not inline, and we may not call a FHIR server for it"
+        )
+        return Answer(lines=(ReportLine("notes", "not-prefetched", sentence),))
+    results = fhir.attachments(urls)
+    failed = [one for one in results.values() if isinstance(one, FhirError)]
+    lines = tuple(
+        ReportLine("notes", reason, f"clinical notes: {count} could not be read ({reason})")
+        for reason, count in _reasons(failed)
+    )
+    read = tuple(one for one in results.values() if not isinstance(one, FhirError))
+    return Answer(read, lines)
+
+
+def _reasons(errors: Iterable[FhirError]) -> list[tuple[str, str]]:
+    words: dict[str, list[FhirError]] = {}
+    for error in errors:
+        words.setdefault(reason_of(error), []).append(error)
+    return [(reason, _count(found)) for reason, found in words.items()]
+
+
+def _count(items: Sequence[Any]) -> str:
+    return f"the text of {len(items)} note{'s' if len(items) > 1 else ''}"
+
+
+def _unavailable(template: PrefetchTemplate, reason: str, why: str) -> Answer:
+    return Answer(lines=(_line(template, reason, f"not available, {why}"),), obtained=False)
+
+
+def _partial(template: PrefetchTemplate, first: Answer, reason: str, why: str) -> Answer:
+    line = _line(template, reason, f"incomplete, {why}")
+    return Answer(first.resources, (*first.lines, line), first.aliases)
+
+
+def _lines(template: PrefetchTemplate, lines: Iterable[ReportLine]) -> tuple[ReportLine, ...]:
+    return tuple(_line(template, line.reason, line.sentence) for line in lines)
+
+
+def _line(template: PrefetchTemplate, reason: str, sentence: str) -> ReportLine:
+    said = sentence.removeprefix(f"{template.key}: ")
+    return ReportLine(template.key, reason, f"{template.display}: {said}")
+
+
+_TOLD = {
+    "timeout": "the FHIR server did not answer in time",
+    "unavailable": "the FHIR server could not be reached or failed",
+    "truncated": "the FHIR server's answer broke off",
+    "unauthorized": "the FHIR server did not accept the access token",
+    "forbidden": "the FHIR server did not allow it",
+    "not-found": "the FHIR server does not have it",
+    "rejected": "the FHIR server refused the search",
+    "too-large": "the FHIR server's answer was too large",
+    "foreign-origin": "the FHIR server pointed to another server, which we do not follow",
+    "bad-answer": "the FHIR server's answer was not usable FHIR",
+}
+
+
+def _told(error: FhirError) -> str:
+    return _TOLD.get(reason_of(error), "the FHIR server did not give it")
+
+
+def _article(kind: str) -> str:
+    safe = kind if kind.isascii() and kind.isalpha() and len(kind) < 40 else "another resource"
+    return f"{'an' if safe[0] in 'AEIO' else 'a'} {safe}" if safe == kind else safe

@@ -1,0 +1,160 @@
+"""The addresses of the service: discovery, hooks, feedback, and what operators ask for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from flask import Blueprint, Response, current_app, g, jsonify, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from cds_hooks.answers import empty_response
+from cds_hooks.cards import cards_response
+from cds_hooks.errors import DeadlineExceeded, NotReady, UnsupportedMediaType
+from cds_hooks.feedback import parse_feedback, store_feedback
+from cds_hooks.icon import icon_png
+from cds_hooks.parts import Parts, parts_of
+from cds_hooks.pipeline import Advice
+from cds_hooks.remember import remember
+from cds_hooks.request import (
+    HookRequest,
+    missing_patient_of_scope,
+    parse_hook_request,
+    parse_json,
+)
+from cds_hooks.services import ServiceDefinition
+from cds_hooks.trust import Caller
+from fhir_adapters.deadline import Deadline
+
+blueprint = Blueprint("cds_services", __name__)
+
+
+@blueprint.get("/cds-services", strict_slashes=False)
+def discovery() -> Response:
+    """What this installation offers."""
+    parts = parts_of(current_app)
+    if parts.settings.protect_discovery:
+        _caller(parts, parts.settings.discovery_url)
+    return jsonify({"services": [service.to_json() for service in parts.services]})
+
+
+@blueprint.post("/cds-services/<service_id>")
+def invoke(service_id: str) -> Response:
+    """Answer a hook with cards."""
+    parts = parts_of(current_app)
+    deadline = Deadline.after(parts.settings.deadline_ms / 1000)
+    arrived_at = parts.clock()
+    services = parts.services_of(service_id)
+    caller = _caller(parts, parts.settings.service_url(service_id))
+    caller.allow_service(service_id)
+    hook_request = parse_hook_request(
+        _json_body(),
+        hooks={hook: service.needs_encounter for hook, service in services.items()},
+        arrived_at=arrived_at,
+        https_only=parts.settings.production,
+    )
+    _note(hook_request)
+    service = services[hook_request.hook]
+    with parts.admission.place(deadline.remaining_s()):
+        advice = parts.adviser.advise(hook_request, service, caller, deadline)
+        _require_in_time(parts, deadline)
+        with parts.figures.stage("store"):
+            head = remember(parts, hook_request, service, caller, advice)
+    g.facts.update(audit_sequence=head.sequence, audit_signature=head.signature)
+    return _cards(service, parts, caller, advice)
+
+
+@blueprint.post("/cds-services/<service_id>/feedback")
+def feedback(service_id: str) -> Response:
+    """Store what became of cards; 200 only after the transaction is committed."""
+    parts = parts_of(current_app)
+    parts.services_of(service_id)
+    service_url = parts.settings.service_url(service_id)
+    caller = _caller(parts, f"{service_url}/feedback", service_url)
+    caller.allow_service(service_id)
+    items = parse_feedback(_json_body())
+    receipt = store_feedback(parts.store, service_id, caller.iss, items)
+    parts.figures.feedback(Counter(item.outcome for item in items))
+    g.facts.update(stored=receipt.stored, repeated=receipt.repeated, unknown=receipt.unknown)
+    return empty_response(200)
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """The process is alive."""
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+def readyz() -> Response:
+    """The model is warm (the application does not start otherwise) and the database answers."""
+    try:
+        parts_of(current_app).store.check()
+    except SQLAlchemyError as exc:
+        raise NotReady("the database does not answer") from exc
+    return jsonify({"status": "ready"})
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Prometheus figures."""
+    page = parts_of(current_app).figures.page()
+    return Response(page, mimetype="text/plain; version=0.0.4; charset=utf-8")
+
+
+@blueprint.get("/icon.png")
+def icon() -> Response:
+    """The icon of our cards."""
+    response = Response(icon_png(), mimetype="image/png")
+    response.cache_control.max_age = 86_400
+    return response
+
+
+def _caller(parts: Parts, *audiences: str) -> Caller:
+    caller = parts.authenticator.caller(request.headers.get("Authorization"), audiences)
+    g.facts["issuer"] = caller.iss
+    return caller
+
+
+def _json_body() -> Any:
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType("the body has to be application/json in UTF-8")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("the body must not be compressed")
+    return parse_json(request.get_data(cache=False))
+
+
+def _note(hook_request: HookRequest) -> None:
+    """Put into the log line what helps to find a request, and one fault that is only a warning."""
+    g.facts["hook_instance"] = hook_request.hook_instance
+    authorization = hook_request.fhir_authorization
+    if authorization and missing_patient_of_scope(authorization):
+        g.facts["warning"] = "fhirAuthorization has a patient/ scope and no patient"
+
+
+def _require_in_time(parts: Parts, deadline: Deadline) -> None:
+    late_s = deadline.clock() - deadline.at_s
+    if late_s > (parts.settings.hard_limit_ms - parts.settings.deadline_ms) / 1000:
+        raise DeadlineExceeded(
+            f"the answer took longer than {parts.settings.hard_limit_ms} ms, when nobody waits"
+        )
+
+
+def _cards(service: ServiceDefinition, parts: Parts, caller: Caller, advice: Advice) -> Response:
+    cards = (advice.written.card,) if advice.written else ()
+    parts.figures.advised(service.id, cards[0].indicator if cards else "none")
+    if not advice.prediction.tasks:
+        parts.figures.abstained("not applicable")
+    elif advice.prediction.tasks[0].risk_group == "uncertain":
+        parts.figures.abstained("uncertain")
+    for line in advice.record.report.incomplete:
+        if line.source in service.keys:
+            parts.figures.limited(line.source, line.reason)
+    g.facts["cards"] = len(cards)
+    if parts.settings.mode == "shadow":
+        cards = ()
+    supported = bool(caller.issuer and caller.issuer.action_selection_behavior)
+    body = cards_response(cards, action_selection_supported=supported)
+    return Response(json.dumps(body), mimetype="application/json")

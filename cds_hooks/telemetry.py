@@ -1,0 +1,146 @@
+"""What operators see: JSON log lines and Prometheus figures. Neither holds patient data.
+
+Log lines name the route's rule, never the address (it may be a signed link), the hook instance,
+the issuer, figures and error types. Exceptions are logged as type and place without their
+message, which may quote data.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+Logger = structlog.typing.FilteringBoundLogger
+_LATENCY_S = (0.01, 0.02, 0.04, 0.06, 0.09, 0.12, 0.2, 0.3, 0.45, 0.7, 1.0, 2.0, 5.0, 10.0)
+_ROOT = Path(__file__).parent.parent
+
+
+def configure_logging(stream: TextIO | None = None) -> None:
+    """Write our log lines as JSON to a stream, stderr by default. For the whole process."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(sort_keys=True),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # urllib3 quotes whole addresses in its warnings, and a FHIR address may hold a patient's id.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def logger() -> Logger:
+    """The log of the service."""
+    log: Logger = structlog.get_logger()
+    return log
+
+
+def where(error: BaseException) -> list[str]:
+    """Type and places of an exception and of its causes, without any message."""
+    lines: list[str] = []
+    current: BaseException | None = error
+    while current is not None:
+        lines.append(type(current).__name__)
+        frames = traceback.extract_tb(current.__traceback__)[-6:]
+        lines += [f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
+        current = current.__cause__ or current.__context__
+    return lines
+
+
+def _short(filename: str) -> str:
+    path = Path(filename)
+    return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else path.name
+
+
+class Figures:
+    """The Prometheus figures of one application."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._answers = Counter(
+            "meam_http_answers",
+            "Answers by route and status.",
+            ["route", "status"],
+            registry=self.registry,
+        )
+        self._stages = Histogram(
+            "meam_stage_seconds",
+            "Time of each stage of a hook.",
+            ["stage"],
+            buckets=_LATENCY_S,
+            registry=self.registry,
+        )
+        self._cards = Counter(
+            "meam_cards",
+            "Cards by service and indicator; none: nothing to advise.",
+            ["service", "indicator"],
+            registry=self.registry,
+        )
+        self._abstentions = Counter(
+            "meam_abstentions",
+            "Predictions that were not given, or are uncertain.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self._limits = Counter(
+            "meam_data_limits",
+            "Prefetch keys that could not be obtained, by reason.",
+            ["key", "reason"],
+            registry=self.registry,
+        )
+        self._feedback = Counter(
+            "meam_feedback", "Feedback items by outcome.", ["outcome"], registry=self.registry
+        )
+        self._refused_callers = Counter(
+            "meam_refused_callers", "JWTs refused, by reason.", ["reason"], registry=self.registry
+        )
+
+    def answered(self, route: str, status: int) -> None:
+        """Count an HTTP answer; ``route`` is a rule, never an address."""
+        self._answers.labels(route, str(status)).inc()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a stage of a hook, whether it succeeds or not."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stages.labels(name).observe(time.perf_counter() - start)
+
+    def advised(self, service: str, indicator: str) -> None:
+        """Count a card; "none" where there was nothing to advise."""
+        self._cards.labels(service, indicator).inc()
+
+    def abstained(self, kind: str) -> None:
+        """Count a prediction that is "not applicable" or "uncertain"."""
+        self._abstentions.labels(kind).inc()
+
+    def limited(self, key: str, reason: str) -> None:
+        """Count a prefetch key of ours that could not be obtained."""
+        self._limits.labels(key, reason).inc()
+
+    def feedback(self, counts: Mapping[str, int]) -> None:
+        """Count feedback items by outcome."""
+        for outcome, count in counts.items():
+            self._feedback.labels(outcome).inc(count)
+
+    def refused(self, reason: str) -> None:
+        """Count a refused JWT."""
+        self._refused_callers.labels(reason).inc()
+
+    def page(self) -> bytes:
+        """All figures as Prometheus reads them."""
+        text: Any = generate_latest(self.registry)
+        return bytes(text)

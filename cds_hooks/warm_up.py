@@ -1,0 +1,60 @@
+"""One prediction before the first request, so that no clinician waits for a cold start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from model.record import (
+    Demographics,
+    DeviceSeries,
+    Measurement,
+    Note,
+    PatientRecord,
+    Sentence,
+    Stay,
+)
+
+
+def warm_up_record() -> PatientRecord:
+    """An invented inpatient with all three modalities, so that every part of the model runs."""
+    now = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    times_s = now.timestamp() - np.arange(600.0)[::-1] * 60
+    values = {
+        "lactate": (1.4, "mmol/L"),
+        "creatinine": (1.0, "mg/dL"),
+        "sodium": (140.0, "mmol/L"),
+        "potassium": (4.1, "mmol/L"),
+        "glucose": (110.0, "mg/dL"),
+        "platelets": (220.0, "10*3/uL"),
+        "white_blood_cells": (8.0, "10*3/uL"),
+        "heart_rate": (82.0, "/min"),
+    }
+    return PatientRecord(
+        demographics=Demographics("Patient/warm-up", 60.0, "female"),
+        prediction_time=now,
+        measurements=tuple(
+            Measurement(name, value, unit, now - timedelta(hours=2), f"Observation/{name}")
+            for name, (value, unit) in values.items()
+        ),
+        notes=(
+            Note(
+                "Progress note",
+                now - timedelta(hours=3),
+                (Sentence("Resting comfortably."), Sentence("Denies chest pain.", negated=True)),
+                "DocumentReference/warm-up",
+            ),
+        ),
+        device_series=(
+            DeviceSeries(
+                "heart_rate",
+                "/min",
+                times_s,
+                np.full(600, 80, np.float32),
+                ("Observation/series",),
+                np.zeros(600, np.int32),
+            ),
+        ),
+        stay=Stay("Encounter/warm-up", "IMP", "", now - timedelta(days=1)),
+    )

@@ -1,0 +1,152 @@
+"""From a patient record to a prediction and its explanation.
+
+``load_predictor`` reads a checkpoint once; the Predictor may then be called from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from model.applicability import applicability, check_data, check_patient
+from model.calibration import availability_pattern, risk_group
+from model.checkpoint import Checkpoint, TaskSpec, load_checkpoint
+from model.errors import CheckpointIncompatible
+from model.explain import ExplanationBudget, TokenGame, explain
+from model.onnx_network import OnnxNetwork
+from model.prediction import Applicability, Explanation, Prediction, TaskPrediction
+from model.record import Demographics, PatientRecord
+from model.sentence_encoder import MiniLMEncoder, SentenceEncoder
+from model.tokens import EMBEDDING_WIDTH, Floats, TokenArrays, tokenize
+
+
+class Predictor:
+    """A loaded checkpoint with its sentence encoder."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        encoder: SentenceEncoder,
+        *,
+        threads: int = 2,
+        budget: ExplanationBudget | None = None,
+    ) -> None:
+        """Raise CheckpointIncompatible where training used another encoder."""
+        info = checkpoint.info
+        if info.sentence_encoder != encoder.identity:
+            raise CheckpointIncompatible(
+                f"{info.name} {info.version} was trained with sentence encoder "
+                f"'{info.sentence_encoder}', but '{encoder.identity}' is installed"
+            )
+        self.checkpoint = checkpoint
+        self.network = OnnxNetwork(checkpoint.encode_graph, checkpoint.fuse_graph, threads=threads)
+        self.encoder = encoder
+        self.budget = budget or ExplanationBudget()
+
+    def __call__(
+        self, record: PatientRecord, *, deadline_s: float | None = None
+    ) -> tuple[Prediction, Explanation | None]:
+        """Predict every task and explain the first.
+
+        ``deadline_s`` (on time.monotonic's clock) ends the refinement of the explanation. The
+        explanation is None where the prediction is not applicable.
+        """
+        reasons, warnings = check_patient(record)
+        embed = no_embedding if reasons else self.encoder.encode
+        tokens = tokenize(record, self.checkpoint.tokens, embed)
+        more_reasons, more_warnings = check_data(
+            tokens, self.checkpoint.tokens, self.checkpoint.applicability
+        )
+        checks = applicability(tokens, [*reasons, *more_reasons], [*warnings, *more_warnings])
+        if not checks.applicable:
+            return self._prediction(record, checks, ()), None
+        memory = self.network.encode(tokens)
+        fused = self.network.fuse(memory, np.ones((1, tokens.token_count), np.bool_))
+        pattern = availability_pattern(checks.available)
+        specs = self.checkpoint.info.tasks
+        tasks = tuple(
+            self._task(spec, float(logit), pattern)
+            for spec, logit in zip(specs, fused.logits[0], strict=True)
+        )
+        explanation = explain(
+            TokenGame(self.network, memory, task=0),
+            tokens,
+            fused.attention[0],
+            task=specs[0].name,
+            budget=self.budget,
+            deadline_s=deadline_s,
+        )
+        return self._prediction(record, checks, tasks), explanation
+
+    def tokenize(self, record: PatientRecord) -> TokenArrays:
+        """Return the tokens of a record as the model sees them."""
+        return tokenize(record, self.checkpoint.tokens, self.encoder.encode)
+
+    def logits(self, records: Sequence[PatientRecord]) -> Floats:
+        """Return raw logits (records, tasks), without checks or calibration: for evaluation."""
+        rows = []
+        for record in records:
+            tokens = self.tokenize(record)
+            visible = np.ones((1, tokens.token_count), np.bool_)
+            rows.append(self.network.fuse(self.network.encode(tokens), visible).logits[0])
+        return np.stack(rows)
+
+    def warm_up(self) -> None:
+        """Run every graph once, so that the first request does not pay for it."""
+        record = PatientRecord(Demographics("", 50.0, "other"), datetime(2000, 1, 1, tzinfo=UTC))
+        self.encoder.encode(["The first sentence loads the encoder."])
+        tokens = self.tokenize(record)
+        self.network.fuse(self.network.encode(tokens), np.ones((64, tokens.token_count), np.bool_))
+
+    def _task(self, spec: TaskSpec, logit: float, pattern: str) -> TaskPrediction:
+        probability = self.checkpoint.calibration[spec.name].probability(logit, pattern)
+        sets = self.checkpoint.conformal[spec.name]
+        members = sets.members(probability, pattern)
+        outcomes = (spec.no_event, spec.event)
+        return TaskPrediction(
+            task=spec.name,
+            display=spec.display,
+            probability=probability,
+            base_rate=spec.base_rate,
+            risk_group=risk_group(members),
+            conformal_set=tuple(o for o, inside in zip(outcomes, members, strict=True) if inside),
+            conformal_confidence=1.0 - sets.alpha,
+        )
+
+    def _prediction(
+        self, record: PatientRecord, checks: Applicability, tasks: tuple[TaskPrediction, ...]
+    ) -> Prediction:
+        info = self.checkpoint.info
+        return Prediction(
+            tasks=tasks,
+            applicability=checks,
+            model_name=info.name,
+            model_version=info.version,
+            trained_on=info.trained_on,
+            prediction_time=record.prediction_time,
+        )
+
+
+def no_embedding(sentences: Sequence[str]) -> Floats:
+    """Stand in for the encoder where only the presence of notes matters."""
+    return np.zeros((len(sentences), EMBEDDING_WIDTH), np.float32)
+
+
+def load_predictor(
+    path: Path | str,
+    *,
+    encoder_path: Path | str | None = None,
+    threads: int = 2,
+    budget: ExplanationBudget | None = None,
+) -> Predictor:
+    """Load a checkpoint folder and the sentence encoder.
+
+    ``encoder_path`` is a folder with model.safetensors and tokenizer.json; by default those of
+    the installed package. Raises ModelError subclasses.
+    """
+    checkpoint = load_checkpoint(Path(path))
+    encoder = MiniLMEncoder(Path(encoder_path) if encoder_path else None, threads=threads)
+    return Predictor(checkpoint, encoder, threads=threads, budget=budget)

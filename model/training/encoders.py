@@ -1,0 +1,178 @@
+"""Three encoders with one signature: arrays of a modality -> tokens and additive terms.
+
+Axes: B records, V variables, S sentences, K patches, D width, T tasks, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.tokens import (
+    EMBEDDING_WIDTH,
+    PATCH_STATS,
+    SENTENCE_FEATURES,
+    STRUCTURED_STATS,
+    TokenArrays,
+    TokenConfig,
+)
+from model.training.network_config import NetworkConfig
+
+NARROWEST_BIN = 1e-6  # bins of repeated quantiles become steps
+
+
+class BinEdges(NamedTuple):
+    """Training quantiles of every statistic."""
+
+    structured: np.ndarray  # (V, 9, bins + 1)
+    device: np.ndarray  # (channels, 6, bins + 1)
+
+
+def fit_bin_edges(records: Sequence[TokenArrays], config: TokenConfig, bins: int) -> BinEdges:
+    """Take quantiles over training records; the outermost 0.5 % saturate, artefacts among them."""
+    levels = np.linspace(0.005, 0.995, bins + 1)
+    structured = np.stack([r.structured_stats for r in records])  # (R, V, 9)
+    patches = np.concatenate([r.patch_stats for r in records])  # (P, 6)
+    channel = np.concatenate([r.patch_channel for r in records])
+    by_channel = [patches[channel == index] for index in range(len(config.channels))]
+    device = [
+        [_edges(rows[:, stat], levels) for stat in range(len(PATCH_STATS))] for rows in by_channel
+    ]
+    return BinEdges(
+        np.array(
+            [
+                [_edges(structured[:, v, s], levels) for s in range(len(STRUCTURED_STATS))]
+                for v in range(structured.shape[1])
+            ],
+            np.float32,
+        ),
+        np.array(device, np.float32).reshape(len(config.channels), len(PATCH_STATS), bins + 1),
+    )
+
+
+def _edges(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Quantiles of the defined values; of few distinct values, the values themselves."""
+    defined = values[np.isfinite(values)].astype(np.float64)
+    if not len(defined):
+        return np.linspace(0.0, 1.0, len(levels))  # never used: such a statistic is always absent
+    distinct = np.unique(defined)
+    if len(distinct) <= len(levels):
+        return np.concatenate([distinct, np.repeat(distinct[-1], len(levels) - len(distinct))])
+    return np.quantile(defined, levels)
+
+
+class QuantileEncoding(nn.Module):
+    """Piecewise-linear encoding of statistics between training quantiles.
+
+    Each statistic becomes ``bins`` numbers in 0..1 that fill up from left to right, and one that
+    is 1 where the statistic is not defined.
+    """
+
+    low: Tensor
+    width: Tensor
+
+    def __init__(self, kinds: int, stats: int, bins: int) -> None:
+        super().__init__()
+        self.features = stats * (bins + 1)
+        self.register_buffer("low", torch.zeros(kinds, stats, bins))
+        self.register_buffer("width", torch.ones(kinds, stats, bins))
+
+    def set_edges(self, edges: np.ndarray) -> None:
+        """Take edges (kinds, stats, bins + 1)."""
+        steps = torch.from_numpy(np.asarray(edges, np.float32))
+        self.low.copy_(steps[..., :-1])
+        self.width.copy_((steps[..., 1:] - steps[..., :-1]).clamp(min=NARROWEST_BIN))
+
+    def forward(self, stats: Tensor, kind: Tensor | None = None) -> Tensor:
+        """(B, n, stats) -> (B, n, stats * (bins + 1)); kind (B, n) is arange(n) by default."""
+        low = self.low if kind is None else self.low[kind]  # (n, stats, bins)
+        width = self.width if kind is None else self.width[kind]
+        undefined = torch.isnan(stats)  # (B, n, stats)
+        value = torch.where(undefined, torch.zeros_like(stats), stats)[..., None]
+        filled = ((value - low) / width).clamp(0.0, 1.0)  # (B, n, stats, bins)
+        filled = torch.where(undefined[..., None], torch.zeros_like(filled), filled)
+        both = torch.cat([filled, undefined[..., None].to(filled.dtype)], dim=-1)
+        return both.flatten(2)
+
+
+class StructuredEncoder(nn.Module):
+    """One token a variable: quantile encoding -> low rank, a matrix each -> D, shared."""
+
+    def __init__(self, tokens: TokenConfig, config: NetworkConfig) -> None:
+        super().__init__()
+        count, tasks = len(tokens.variables), len(config.tasks)
+        self.encoding = QuantileEncoding(count, len(STRUCTURED_STATS), config.bins)
+        features = self.encoding.features
+        self.project = nn.Parameter(torch.randn(count, features, config.rank) / features**0.5)
+        self.bias = nn.Parameter(torch.zeros(count, config.rank))
+        self.not_measured = nn.Parameter(torch.randn(count, config.rank) * 0.1)
+        self.expand = nn.Linear(config.rank, config.width)
+        self.variable = nn.Parameter(torch.randn(count, config.width) * 0.1)
+        self.additive = nn.Parameter(torch.zeros(count, features, tasks))
+        self.additive_not_measured = nn.Parameter(torch.zeros(count, tasks))
+
+    def forward(self, stats: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, V, 9), (B, V) -> tokens (B, V, D), additive (B, V, T)."""
+        seen = measured[..., None]  # (B, V, 1)
+        x = self.encoding(stats).transpose(0, 1)  # (V, B, F)
+        code = (x @ self.project).transpose(0, 1) + self.bias  # (B, V, rank)
+        code = torch.where(seen, code, self.not_measured.expand_as(code))
+        token = self.expand(functional.gelu(code)) + self.variable  # (B, V, D)
+        additive = (x @ self.additive).transpose(0, 1)  # (B, V, T)
+        return token, torch.where(seen, additive, self.additive_not_measured.expand_as(additive))
+
+
+class NoteEncoder(nn.Module):
+    """One token a sentence: frozen embedding -> D, assertion flags, age, position, note type."""
+
+    def __init__(self, tokens: TokenConfig, config: NetworkConfig) -> None:
+        super().__init__()
+        tasks = len(config.tasks)
+        self.project = nn.Linear(EMBEDDING_WIDTH, config.width)
+        self.features = nn.Linear(len(SENTENCE_FEATURES), config.width)
+        # A flag must be able to turn a finding round, which a sum of the two cannot.
+        self.gate = nn.Linear(len(SENTENCE_FEATURES), config.width)
+        self.note_type = nn.Embedding(len(tokens.note_types) + 1, config.width)
+        self.additive = nn.Linear(config.width, tasks)
+        nn.init.normal_(self.note_type.weight, std=0.1)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+        nn.init.zeros_(self.additive.weight)
+        nn.init.zeros_(self.additive.bias)
+
+    def forward(
+        self, embeddings: Tensor, features: Tensor, note_type: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(B, S, 384), (B, S, 6), (B, S) -> tokens (B, S, D), additive (B, S, T)."""
+        meaning = self.project(embeddings) * (1.0 + self.gate(features))  # (B, S, D)
+        token = meaning + self.features(features) + self.note_type(note_type)
+        return token, self.additive(token)
+
+
+class DeviceEncoder(nn.Module):
+    """One token a channel and patch: quantile encoding -> low rank -> D, and the patch's time."""
+
+    def __init__(self, tokens: TokenConfig, config: NetworkConfig) -> None:
+        super().__init__()
+        count, tasks = max(1, len(tokens.channels)), len(config.tasks)
+        self.encoding = QuantileEncoding(count, len(PATCH_STATS), config.bins)
+        features = self.encoding.features
+        self.project = nn.Parameter(torch.randn(count, features, config.rank) / features**0.5)
+        self.expand = nn.Linear(config.rank, config.width)
+        self.channel = nn.Parameter(torch.randn(count, config.width) * 0.1)
+        self.patch = nn.Parameter(torch.randn(tokens.patch_count, config.width) * 0.1)
+        self.additive = nn.Parameter(torch.zeros(count, features, tasks))
+        self.additive_patch = nn.Parameter(torch.ones(tokens.patch_count, 1))
+
+    def forward(self, stats: Tensor, channel: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, K, 6), (B, K), (B, K) -> tokens (B, K, D), additive (B, K, T)."""
+        x = self.encoding(stats, channel)[..., None, :]  # (B, K, 1, F)
+        code = (x @ self.project[channel]).squeeze(2)  # (B, K, rank)
+        token = self.expand(functional.gelu(code)) + self.channel[channel] + self.patch[patch]
+        additive = (x @ self.additive[channel]).squeeze(2)  # (B, K, T)
+        return token, additive * self.additive_patch[patch]

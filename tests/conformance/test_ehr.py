@@ -1,0 +1,217 @@
+"""The practice EHR: a full CDS client that treats what it is sent as hostile."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import jwt
+import pytest
+from werkzeug.wrappers import Response
+
+from conformance.ehr.app import create_app
+from conformance.ehr.cds_client import Connection
+from tests.conformance.practice_world import CARD, PracticeWorld, json_response
+
+URL = "http://127.0.0.1:8092"
+CHART = "/1/patients/p1"
+
+
+@pytest.fixture
+def world(httpserver):
+    return PracticeWorld(httpserver)
+
+
+@pytest.fixture
+def ehr(world):
+    app = create_app(Connection(world.fhir, world.service, fhir_token="fhir-secret"), URL)
+    return app.test_client()
+
+
+def get(ehr, path, **arguments):
+    return ehr.get(path, base_url=URL, **arguments)
+
+
+def test_patients_are_listed(ehr):
+    text = get(ehr, "/1/").text
+    assert "Ada Example" in text
+    assert 'href="/1/patients/p1"' in text
+
+
+def test_opening_a_chart_shows_card_and_chart(ehr):
+    text = get(ehr, CHART).text
+    for expected in (
+        "In-hospital death: 37 %, 2.7 times the average",
+        "<strong>Risk</strong> 37 %",
+        "<li>Lactate 4.6 mmol/L</li>",
+        "<table>\n<thead>\n<tr>\n<th>a</th>",
+        'href="http://127.0.0.1:5000/explanations/x"',
+        "Already known",
+        "4.6 mmol/L",
+        "Septic shock. &lt;b&gt;Denies&lt;/b&gt; chest pain.",
+        "inpatient encounter",
+    ):
+        assert expected in text
+
+
+def test_the_hook_call_is_complete(ehr, world):
+    get(ehr, CHART)
+    (call,) = world.hook_calls
+    body = call.get_json()
+    assert body["hook"] == "patient-view"
+    assert re.fullmatch(r"[0-9a-f-]{36}", body["hookInstance"])
+    assert body["context"] == {
+        "userId": "Practitioner/practice-ehr",
+        "patientId": "p1",
+        "encounterId": "e1",
+    }
+    assert body["fhirServer"] == world.fhir
+    assert body["fhirAuthorization"]["access_token"] == "fhir-secret"
+    assert body["fhirAuthorization"]["patient"] == "p1"
+    assert body["prefetch"]["patient"]["id"] == "p1"
+    assert body["prefetch"]["laboratory"]["entry"][0]["resource"]["id"] == "o1"
+
+
+def test_the_jwt_verifies_against_the_published_key(ehr, world):
+    get(ehr, CHART)
+    token = world.hook_calls[0].headers["Authorization"].removeprefix("Bearer ")
+    (jwk,) = get(ehr, "/.well-known/jwks.json").json["keys"]
+    assert "d" not in jwk
+    header = jwt.get_unverified_header(token)
+    assert (header["alg"], header["typ"], header["kid"]) == ("ES384", "JWT", jwk["kid"])
+    assert header["jku"] == f"{URL}/.well-known/jwks.json"
+    audience = f"{world.service}/cds-services/meam-risk"
+    claims = jwt.decode(token, jwt.PyJWK(jwk), algorithms=["ES384"], audience=audience)
+    assert claims["iss"] == URL
+    assert claims["exp"] - claims["iat"] == 300
+
+
+def test_each_call_has_its_own_jti(ehr, world):
+    get(ehr, CHART)
+    get(ehr, CHART)
+    tokens = [call.headers["Authorization"].split()[1] for call in world.hook_calls]
+    ids = [jwt.decode(token, options={"verify_signature": False})["jti"] for token in tokens]
+    assert ids[0] != ids[1]
+
+
+def test_the_access_token_goes_with_fhir_calls_and_never_to_the_page(ehr, world):
+    text = get(ehr, CHART).text
+    assert {call.headers["Authorization"] for call in world.fhir_calls} == {"Bearer fhir-secret"}
+    assert "fhir-secret" not in text
+    assert "(hidden)" in text
+
+
+def test_a_failed_prefetch_key_is_left_out(ehr, world):
+    world.broken.add("Observation")
+    text = get(ehr, CHART).text
+    assert set(world.hook_calls[0].get_json()["prefetch"]) == {"patient"}
+    assert "laboratory: " in text
+    assert "answered 500." in text
+
+
+def test_without_a_current_encounter_none_is_named(ehr, world):
+    world.broken.add("Encounter")
+    get(ehr, CHART)
+    assert "encounterId" not in world.hook_calls[0].get_json()["context"]
+
+
+def test_hostile_card_text_is_harmless(ehr, world):
+    evil = {
+        **CARD,
+        "summary": "<img src=x onerror=alert(1)>\u202etxt.exe",
+        "detail": "<script>alert(1)</script> [x](javascript:alert(1)) ![y](http://evil.test/y.png)"
+        " [ok](https://example.org/a)",
+        "source": {"label": "<b>label</b>", "url": "javascript:alert(1)"},
+        "links": [{"label": "run", "url": "javascript:alert(1)", "type": "absolute"}],
+    }
+    world.answer = lambda: json_response({"cards": [evil]})
+    shown = get(ehr, CHART).text.split('class="exchange"')[0]
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert "<b>" not in shown
+    assert 'href="javascript' not in shown
+    assert "[U+202E]" in shown
+    assert '<a href="https://example.org/a" rel="noopener noreferrer" target="_blank">' in shown
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (json_response({}), "The answer is not an object with an array &#39;cards&#39;."),
+        (json_response([]), "The answer is not an object with an array &#39;cards&#39;."),
+        (json_response({"cards": [{**CARD, "summary": "x" * 140}]}), "summary of 140 characters"),
+        (json_response({"cards": [{**CARD, "indicator": "fatal"}]}), "no indicator among info"),
+        (json_response({"cards": [{**CARD, "source": {}}]}), "Card 1 has no source.label."),
+        (json_response({"cards": ["text"]}), "Card 1 is not an object."),
+        (Response("<html>", 200), "did not answer with JSON."),
+        (json_response({"resourceType": "OperationOutcome"}, 412), "answered 412."),
+        (json_response({}, 500), "answered 500."),
+    ],
+)
+def test_a_bad_answer_is_said_aloud(ehr, world, answer, sentence):
+    world.answer = lambda: answer
+    page = get(ehr, CHART)
+    assert page.status_code == 200
+    assert sentence in page.text
+    assert "nothing to advise" not in page.text
+
+
+def test_an_empty_answer_means_nothing_to_advise(ehr, world):
+    world.answer = lambda: json_response({"cards": []})
+    assert "nothing to advise" in get(ehr, CHART).text
+
+
+def test_programs_get_the_exchange_as_json(ehr):
+    answer = get(ehr, f"{CHART}/exchange.json").json
+    assert answer["patient"]["name"] == "Ada Example"
+    assert answer["exchanges"][0]["status"] == 200
+    assert answer["exchanges"][0]["received"] == {"cards": [CARD]}
+
+
+def test_an_override_is_reported(ehr, world):
+    form = {"card": CARD["uuid"], "service": "meam-risk", "reason": "seen urn:reasons"}
+    answer = ehr.post(f"{CHART}/override", base_url=URL, data=form)
+    assert answer.status_code == 302
+    (item,) = world.feedback[0]["feedback"]
+    assert item["outcome"] == "overridden"
+    assert item["overrideReason"] == {"reason": {"code": "seen", "system": "urn:reasons"}}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", item["outcomeTimestamp"])
+
+
+def test_a_form_of_another_site_is_refused(ehr, world):
+    form = {"fhir": "http://127.0.0.1:1/fhir", "service": "http://127.0.0.1:1"}
+    headers = {"Origin": "http://evil.test"}
+    assert ehr.post("/connections", base_url=URL, data=form, headers=headers).status_code == 403
+
+
+def test_another_host_name_is_refused(ehr):
+    assert ehr.get("/1/", base_url="http://rebound.test:8092").status_code == 421
+
+
+def test_a_tester_connects_elsewhere(ehr, world):
+    form = {"fhir": world.fhir + "/", "service": world.service + "/cds-services"}
+    answer = ehr.post("/connections", base_url=URL, data=form)
+    assert answer.headers["Location"] == "/2/"
+    get(ehr, "/2/patients/p1")
+    assert "fhirAuthorization" not in world.hook_calls[0].get_json()
+
+
+def test_a_server_that_is_not_there_is_one_sentence(world):
+    app = create_app(Connection("http://127.0.0.1:9/fhir", world.service), URL)
+    page = get(app.test_client(), "/1/")
+    assert page.status_code == 200
+    assert "http://127.0.0.1:9/fhir/Patient?_count=200 cannot be reached." in page.text
+
+
+def test_every_page_forbids_scripts(ehr):
+    for path in ("/1/", CHART, "/9/"):
+        policy = get(ehr, path).headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; style-src 'self'; img-src 'self';")
+        assert "unsafe" not in policy
+
+
+def test_the_inspector_shows_what_was_sent(ehr):
+    text = get(ehr, CHART).text
+    assert "Observation?patient=p1&amp;category=laboratory&amp;_count=500" in text
+    assert "1 entry" in text
+    assert json.dumps("patient-view") in text.replace("&#34;", '"')

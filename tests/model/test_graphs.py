@@ -1,0 +1,96 @@
+"""The served ONNX graphs equal the torch network."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from model.onnx_network import OnnxNetwork
+from model.tokens import tokenize
+from model.training.encode_graph import encode_graph
+from model.training.fuse_graph import fuse_graph
+from model.training.network import NetworkConfig, collate
+from tests.model.worlds import CONFIG, chart, embed, random_chart, random_network
+
+TOLERANCE_LOGIT = 1e-4
+
+CHARTS = {
+    "all modalities": {},
+    "no notes": {"notes": ()},
+    "no device": {"device_series": ()},
+    "structured only": {"notes": (), "device_series": ()},
+    "statics only": {"measurements": (), "notes": (), "device_series": ()},
+}
+NETWORKS = {
+    "default": NetworkConfig(),
+    "two tasks": NetworkConfig(tasks=("a", "b")),
+    "own weights a block": NetworkConfig(shared_blocks=False, blocks=3),
+    "one block": NetworkConfig(blocks=1),
+    "no additive path": NetworkConfig(additive_path=False),
+    "narrow": NetworkConfig(width=32, heads=2, latents_per_modality=2, shared_latents=1),
+}
+
+
+@pytest.fixture(scope="module", params=list(NETWORKS), ids=list(NETWORKS))
+def both(request, cohort):
+    """Return a torch network and its ONNX form."""
+    network = random_network(cohort, NETWORKS[request.param])
+    graphs = encode_graph(network), fuse_graph(network)
+    for graph in graphs:
+        onnx.checker.check_model(graph, full_check=True)
+    return network, OnnxNetwork(*(g.SerializeToString() for g in graphs), threads=1)
+
+
+@pytest.mark.parametrize("changes", CHARTS.values(), ids=list(CHARTS))
+def test_graphs_equal_the_network(both, changes):
+    assert_equal(*both, tokenize(chart(**changes), CONFIG, embed))
+
+
+def test_graphs_equal_the_network_on_many_charts(both):
+    for seed in range(100, 110):
+        assert_equal(*both, tokenize(random_chart(seed), CONFIG, embed))
+
+
+def assert_equal(network, served, tokens):
+    """Compare over coalitions from none to all."""
+    rng = np.random.default_rng(0)
+    mask = rng.random((40, tokens.token_count)) < np.linspace(0, 1, 40)[:, None]
+    mask[0], mask[-1] = False, True
+    found = served.fuse(served.encode(tokens), mask)
+    with torch.no_grad():
+        memory = network.encode(collate([tokens]))
+        padded = torch.zeros(40, memory.present.shape[1], dtype=torch.bool)
+        padded[:, memory.present[0]] = torch.from_numpy(mask)
+        expected = network.fuse(memory, padded[None])
+    np.testing.assert_allclose(found.logits, expected.logits[0], atol=TOLERANCE_LOGIT, rtol=0)
+    attention = expected.attention[0][:, memory.present[0]]
+    np.testing.assert_allclose(found.attention, attention, atol=1e-6, rtol=0)
+
+
+def test_chunks_do_not_change_the_answer(network, monkeypatch):
+    served = OnnxNetwork(
+        encode_graph(network).SerializeToString(),
+        fuse_graph(network).SerializeToString(),
+        threads=1,
+    )
+    tokens = tokenize(chart(), CONFIG, embed)
+    memory = served.encode(tokens)
+    mask = np.random.default_rng(0).random((33, tokens.token_count)) < 0.5
+    whole = served.fuse(memory, mask).logits
+    monkeypatch.setattr("model.onnx_network.CHUNK", 7)
+    np.testing.assert_allclose(served.fuse(memory, mask).logits, whole, atol=1e-5, rtol=0)
+
+
+def test_keys_and_values_are_computed_once_a_patient(network):
+    """No projection of tokens is left in the fusion: its weights act on latents only."""
+    graph = fuse_graph(network).graph
+    names = {w.name: tuple(w.dims) for w in graph.initializer}
+    to_memory = (network.config.width, 2 * network.config.width * 2)
+    assert to_memory not in names.values()
+
+
+def test_the_same_network_gives_the_same_bytes(network):
+    first, second = (fuse_graph(network).SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
