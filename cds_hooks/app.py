@@ -78,7 +78,7 @@ def _parts(settings: Settings, predictor: Predictor, clock: Clock) -> Parts:
     return Parts(
         settings=settings,
         services=published_services(settings),
-        adviser=new_adviser(settings, predictor, store.keys, figures),
+        adviser=new_adviser(settings, predictor, store.keys, figures, clock),
         authenticator=Authenticator(
             settings, KeySets(new_session(connections=2)), store, lambda: clock().timestamp()
         ),

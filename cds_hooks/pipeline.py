@@ -17,6 +17,7 @@ from cds_hooks.prefetch import gather
 from cds_hooks.request import HookRequest
 from cds_hooks.services import ServiceDefinition
 from cds_hooks.settings import Settings
+from cds_hooks.store import Clock
 from cds_hooks.stored_explanation import StoredExplanation
 from cds_hooks.telemetry import Figures
 from cds_hooks.trust import Caller
@@ -74,6 +75,7 @@ class Adviser:
     figures: Figures
     fhir_session: requests.Session
     capability_cache: CapabilityCache
+    clock: Clock
 
     def advise(
         self, request: HookRequest, service: ServiceDefinition, caller: Caller, deadline: Deadline
@@ -113,13 +115,14 @@ class Adviser:
             ),
             deadline=Deadline(deadline.at_s - reserve_s, deadline.clock),
             session=self.fhir_session,
+            clock=self.clock,
             capability_cache=self.capability_cache,
         ) as client:
             yield client
 
 
 def new_adviser(
-    settings: Settings, predictor: Predictor, keys: KeyRing, figures: Figures
+    settings: Settings, predictor: Predictor, keys: KeyRing, figures: Figures, clock: Clock
 ) -> Adviser:
     """Make the adviser of a process."""
     life = timedelta(hours=settings.explanation_life_h)
@@ -130,6 +133,7 @@ def new_adviser(
         figures=figures,
         fhir_session=new_session(connections=settings.fhir_connections),
         capability_cache=CapabilityCache(),
+        clock=clock,
     )
 
 

@@ -16,13 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_adapters.chart import Resource
-from fhir_adapters.documents import (
-    Document,
-    canonical_reference,
-    dict_of,
-    read_document,
-    text_of,
-)
+from fhir_adapters.documents import Document, canonical_reference, read_document
+from fhir_adapters.elements import dict_of, text_of
 
 MAX_ATTACHMENT_BYTES = 20_000_000  # decoded; a scanned PDF is larger, and holds no text
 

@@ -7,19 +7,20 @@ When was a text known? A note counts from the latest of the moments that its res
 it: a document that was indexed in the morning and whose attachment was created at noon counts
 from noon. ``context.period`` is the care that a note is about, not when it was written, and a
 discharge summary's period starts at admission: only its end is used, and only where the resource
-says nothing better. A date without an hour counts from the end of that day in UTC, unless
-``meta.lastUpdated`` proves that the text was there sooner.
+says nothing better. A date without an hour counts from the end of that day (see times.py), unless
+``issued`` or ``meta.lastUpdated`` proves that the text was there sooner.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_adapters.chart import Resource
+from fhir_adapters.elements import dict_of, dicts_of, text_of
+from fhir_adapters.note_types import display_of, note_type
+from fhir_adapters.times import Moment, parse_moment, proof_of_existence
 from model.record import ReportLine
 
 DOCUMENT_TYPES = frozenset({"DocumentReference", "DiagnosticReport", "Composition"})
@@ -27,42 +28,28 @@ DOCUMENT_TYPES = frozenset({"DocumentReference", "DiagnosticReport", "Compositio
 # Extensions that may change the meaning of the element that they sit on. None is known to us.
 KNOWN_MODIFIER_EXTENSIONS: frozenset[str] = frozenset()
 
+_AT_WORK = frozenset(
+    {
+        "registered",
+        "partial",
+        "preliminary",
+        "final",
+        "amended",
+        "corrected",
+        "appended",
+        "modified",
+        "unknown",
+    }
+)
 _USABLE_STATUS = {
     "DocumentReference": frozenset({"current", "superseded"}),
-    "DiagnosticReport": frozenset(
-        "registered partial preliminary modified final amended corrected appended unknown".split()
-    ),
-    "Composition": frozenset(
-        "registered partial preliminary final amended corrected appended modified deprecated "
-        "unknown".split()
-    ),
+    "DiagnosticReport": _AT_WORK,
+    "Composition": _AT_WORK | {"deprecated"},
 }
 _WITHDRAWN = frozenset({"entered-in-error", "cancelled"})
 _OUTDATED = frozenset({"superseded", "deprecated"})
-_MAX_TYPE_CHARS = 80
+_MAX_TITLE_CHARS = 80
 _MAX_NESTING = 12  # sections in sections, and elements searched for modifier extensions
-
-# LOINC codes of the note types that US Core requires, for servers that send no display text.
-_LOINC_NOTE_TYPES = {
-    "11488-4": "Consultation note",
-    "11502-2": "Laboratory report",
-    "11506-3": "Progress note",
-    "11526-1": "Pathology study",
-    "18748-4": "Diagnostic imaging study",
-    "18776-5": "Plan of care note",
-    "18842-5": "Discharge summary",
-    "28570-0": "Procedure note",
-    "34111-5": "Emergency department note",
-    "34117-2": "History and physical note",
-    "34133-9": "Summary of episode note",
-    "34746-8": "Nurse note",
-    "57133-1": "Referral note",
-}
-_FALLBACK_TYPE = {
-    "DocumentReference": "Document",
-    "DiagnosticReport": "Diagnostic report",
-    "Composition": "Document",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +66,30 @@ class Document:
 
     source: str  # "DocumentReference/7"
     note_type: str
-    known_since: datetime | None  # None: the resource does not say
+    known_since: Moment | None  # None: the resource does not say
     outdated: bool  # status superseded or deprecated
     names: frozenset[str]  # how other documents may refer to this one
     replaces: frozenset[str]  # names of the documents that this one takes the place of
     attachments: tuple[Mapping[str, Any], ...] = ()
     narratives: tuple[Narrative, ...] = ()
     conclusion: str = ""
-    contained: Mapping[str, Resource] | None = None
+    contained: Mapping[str, Resource] = field(default_factory=dict)
 
 
-def read_document(resource: Resource) -> Document | ReportLine:
-    """Return the document, or the reason why its status or extensions forbid using it."""
+def read_document(resource: Resource, position: int = 0) -> Document | ReportLine:
+    """Return the document, or the reason why its status or extensions forbid using it.
+
+    ``position`` names a document that has no id: "DocumentReference#3".
+    """
     kind = text_of(resource.get("resourceType"))
-    source = f"{kind}/{text_of(resource.get('id')) or '(without id)'}"
+    identity = text_of(resource.get("id"))
+    source = f"{kind}/{identity}" if identity else f"{kind}#{position}"
     refusal = _refusal(resource, kind, source)
     if refusal is not None:
         return refusal
     return Document(
         source=source,
-        note_type=_note_type(resource, kind),
+        note_type=note_type(resource, kind),
         known_since=_known_since(resource, kind),
         outdated=not _OUTDATED.isdisjoint(_statuses(resource)),
         names=_names(resource, source),
@@ -110,22 +101,6 @@ def read_document(resource: Resource) -> Document | ReportLine:
             f"#{text_of(item.get('id'))}": item for item in dicts_of(resource.get("contained"))
         },
     )
-
-
-def text_of(value: object) -> str:
-    """Return a string value without outer white space; anything else is ``""``."""
-    return value.strip() if isinstance(value, str) else ""
-
-
-def dict_of(value: object) -> dict[str, Any]:
-    """Return an object; anything else is ``{}``."""
-    return value if isinstance(value, dict) else {}
-
-
-def dicts_of(value: object) -> list[dict[str, Any]]:
-    """Return the objects of a list, or a lone object as a list of one (seen from R5 to R4 maps)."""
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, dict)]
 
 
 def canonical_reference(reference: str) -> str:
@@ -169,24 +144,6 @@ def _has_unknown_modifier(element: object, depth: int = 0) -> bool:
         for key, value in element.items()
         if key != "contained"
     )
-
-
-def _note_type(resource: Resource, kind: str) -> str:
-    concepts = [resource.get("code" if kind == "DiagnosticReport" else "type")]
-    concepts += dicts_of(resource.get("category"))
-    for concept in concepts:
-        name = _display(dict_of(concept))
-        if name:
-            return name[:_MAX_TYPE_CHARS]
-    return _FALLBACK_TYPE[kind]
-
-
-def _display(concept: Mapping[str, Any]) -> str:
-    codings = dicts_of(concept.get("coding"))
-    names = [text_of(concept.get("text"))]
-    names += [text_of(coding.get("display")) for coding in codings]
-    names += [_LOINC_NOTE_TYPES.get(text_of(coding.get("code")), "") for coding in codings]
-    return next((" ".join(name.split()) for name in names if name), "")
 
 
 def _names(resource: Resource, source: str) -> frozenset[str]:
@@ -247,57 +204,22 @@ def _section_narratives(sections: object, outer: str, depth: int) -> Iterator[Na
     if depth > _MAX_NESTING:
         return
     for section in dicts_of(sections):
-        title = text_of(section.get("title")) or _display(dict_of(section.get("code"))) or outer
+        title = text_of(section.get("title")) or display_of(section.get("code")) or outer
         div = text_of(dict_of(section.get("text")).get("div"))
         if div:
-            yield Narrative(title[:_MAX_TYPE_CHARS], div)
+            yield Narrative(title[:_MAX_TITLE_CHARS], div)
         yield from _section_narratives(section.get("section"), title, depth + 1)
 
 
-_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    earliest: datetime
-    latest: datetime
-
-
-def _moment(value: object) -> _Moment | None:
-    text = text_of(value)
-    try:
-        if _DATE.fullmatch(text):
-            return _whole_period(text)
-        time = datetime.fromisoformat(text)
-        if time.tzinfo is None:  # not FHIR, but sent; read as UTC like the rest of a server's logs
-            time = time.replace(tzinfo=UTC)
-        time = time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return _Moment(time, time)
-
-
-def _whole_period(text: str) -> _Moment:
-    year, month, day = (int(part) for part in (text + "-01-01")[:10].split("-"))
-    start = datetime(year, month, day, tzinfo=UTC)
-    if len(text) == 4:
-        end = start.replace(year=year + 1)
-    elif len(text) == 7:
-        end = (start + timedelta(days=32)).replace(day=1)
-    else:
-        end = start + timedelta(days=1)
-    return _Moment(start, end - timedelta(microseconds=1))
-
-
-def _known_since(resource: Resource, kind: str) -> datetime | None:
-    stated = list(filter(None, map(_moment, _stated_times(resource, kind))))
-    updated = _moment(dict_of(resource.get("meta")).get("lastUpdated"))
+def _known_since(resource: Resource, kind: str) -> Moment | None:
+    stated = list(filter(None, map(parse_moment, _stated_times(resource, kind))))
+    proof = proof_of_existence(resource)
     if not stated:
-        return updated.latest if updated else None
+        return Moment(proof, proof) if proof else None
     moment = max(stated, key=lambda moment: moment.latest)
-    if updated and moment.earliest <= updated.latest < moment.latest:
-        return updated.latest
-    return moment.latest
+    if not moment.exact and proof and proof < moment.latest:
+        return Moment(min(moment.time, proof), proof)
+    return moment
 
 
 def _stated_times(resource: Resource, kind: str) -> list[object]:
@@ -309,7 +231,7 @@ def _stated_times(resource: Resource, kind: str) -> list[object]:
         return [*times, period.get("end")]
     created = [attachment.get("creation") for attachment in _attachments(resource)]
     written = [resource.get("date"), *created]
-    if any(_moment(value) for value in written):
+    if any(map(parse_moment, written)):
         return written
     context = dict_of(resource.get("context"))
     periods = [dict_of(context.get("period")), dict_of(resource.get("period"))]

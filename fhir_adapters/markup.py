@@ -19,13 +19,58 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from fhir_adapters.markup_limits import defused_html
 
 _DROPPED = frozenset(
-    "script style head template noscript svg object iframe select button rendermultimedia".split()
+    [
+        "script",
+        "style",
+        "head",
+        "template",
+        "noscript",
+        "svg",
+        "object",
+        "iframe",
+        "select",
+        "button",
+        "rendermultimedia",
+    ]
 )
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _LINES = _HEADINGS | frozenset(
-    "address article aside blockquote body br caption center dd div dl dt fieldset footer form "
-    "header hr html item li list main nav ol p paragraph pre section table tbody tfoot thead tr "
-    "ul".split()
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "br",
+        "caption",
+        "center",
+        "dd",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "footer",
+        "form",
+        "header",
+        "hr",
+        "html",
+        "item",
+        "li",
+        "list",
+        "main",
+        "nav",
+        "ol",
+        "p",
+        "paragraph",
+        "pre",
+        "section",
+        "table",
+        "tbody",
+        "tfoot",
+        "thead",
+        "tr",
+        "ul",
+    ]
 )
 _NO_ATTRIBUTES: Mapping[str, str | None] = {}
 
@@ -55,7 +100,7 @@ def html_sections(html: str) -> list[MarkupSection]:
         while below is None and node is not None:
             if node.is_element_node:
                 renderer.end(node.tag or "")
-            if node.mem_id == root.mem_id:
+            if root is None or node.mem_id == root.mem_id:
                 return renderer.sections()
             below = node.next
             if below is None:
@@ -64,9 +109,11 @@ def html_sections(html: str) -> list[MarkupSection]:
     return renderer.sections()
 
 
-def xml_sections(element: etree._Element) -> list[MarkupSection]:
+def xml_sections(
+    element: etree._Element, *, every_element_a_line: bool = False
+) -> list[MarkupSection]:
     """Return the text of a C-CDA ``text`` element or of any other XML."""
-    renderer = _Renderer()
+    renderer = _Renderer(every_element_a_line=every_element_a_line)
     for event, node in etree.iterwalk(element, events=("start", "end", "comment", "pi")):
         is_element = isinstance(node.tag, str)
         tag = etree.QName(node).localname.lower() if is_element else ""
@@ -108,7 +155,8 @@ class _Table:
 
 
 class _Renderer:
-    def __init__(self) -> None:
+    def __init__(self, *, every_element_a_line: bool = False) -> None:
+        self._every_element_a_line = every_element_a_line
         self._flows = [_Flow()]
         self._tables: list[_Table] = []
         self._dropping: list[str] = []  # open elements from the dropped one inward
@@ -120,7 +168,7 @@ class _Renderer:
         if self._dropping or tag in _DROPPED or deleted or "hidden" in attributes:
             self._dropping.append(tag)
             return
-        if tag in _LINES:
+        if tag in _LINES or self._every_element_a_line:
             self._flows[-1].end_line()
         if tag in ("td", "th") and self._tables:
             cell = _Cell(tag == "th")
@@ -148,7 +196,7 @@ class _Renderer:
             return
         if tag in _HEADINGS and len(self._flows) == 1:
             self._open_section()
-        if tag in _LINES:
+        if tag in _LINES or self._every_element_a_line:
             self._flows[-1].end_line()
         if tag in ("td", "th") and self._tables and len(self._flows) > 1:
             self._flows.pop().end_line()

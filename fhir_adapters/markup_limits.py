@@ -18,11 +18,48 @@ _MAX_MERGED = 16  # html and body: all their attributes are merged into the firs
 _MAX_OPTIONS = 500
 _SMALL_PAGE_CHARS = 20_000  # shorter than this, no number of attributes matters
 
-_FORMATS = frozenset("a b big code em font i nobr s small strike strong tt u".split())
+_FORMATS = frozenset(
+    [
+        "a",
+        "b",
+        "big",
+        "code",
+        "em",
+        "font",
+        "i",
+        "nobr",
+        "s",
+        "small",
+        "strike",
+        "strong",
+        "tt",
+        "u",
+    ]
+)
 _MERGED = frozenset({"html", "body"})
 _OPTIONS = frozenset({"select", "option", "optgroup"})
 _OFTEN_UNCLOSED = frozenset(
-    "area base br col dd dt hr img input li link meta p param source td th tr wbr".split()
+    [
+        "area",
+        "base",
+        "br",
+        "col",
+        "dd",
+        "dt",
+        "hr",
+        "img",
+        "input",
+        "li",
+        "link",
+        "meta",
+        "p",
+        "param",
+        "source",
+        "td",
+        "th",
+        "tr",
+        "wbr",
+    ]
 )
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
 _WITHOUT_MANY = re.compile(

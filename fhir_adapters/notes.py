@@ -1,21 +1,14 @@
-"""Clinical documents to notes.
+"""Clinical documents to notes: the one way in training and serving.
 
-``read_notes`` is the one way from FHIR documents to ``Note`` objects, in training and serving.
+Nothing whose text was not yet known at ``prediction_time`` is read (documents.py says when a text
+was known), and a replaced document gives way to its successor (succession.py).
 
-Decisions:
-
-* **Time.** Nothing whose text was not yet known at ``prediction_time`` is read (see documents.py).
-* **Replaced documents.** A document gives way to a document that replaces it, and to that one's
-  replacement, if the successor was known at ``prediction_time`` and its text could be read. Where
-  the successor is missing, withdrawn or unreadable, the older text is the best that the chart
-  offers: it is used, and reported as incomplete. Where the successor came later than
-  ``prediction_time``, the older text was the valid one and nothing needs to be reported.
-  Documents that replace each other in a circle are all kept and reported.
-* **Copied sentences.** A sentence that stands in several notes is kept once, in the latest of
-  them. There the clinician finds it in a note that somebody signed today, and a fact that is
-  restated every day does not fall out of a look-back window because it was first written before.
-  Two sentences are the same if they differ only in white space, case and punctuation, and what
-  they assert is the same: "denies chest pain" does not hide "chest pain".
+A sentence that stands in several notes is kept once, in the **latest** of them. There the
+clinician finds it in a note that somebody has signed recently, and a fact that is restated every
+day does not fall out of a look-back window because it was first written before. The price: the
+record does not say since when a sentence has been copied. Two sentences are the same if they
+differ only in white space, case and punctuation and assert the same: "denies chest pain" never
+hides "chest pain".
 """
 
 from __future__ import annotations
@@ -33,8 +26,9 @@ from fhir_adapters.attachments import (
 )
 from fhir_adapters.chart import Resource
 from fhir_adapters.documents import Document, read_document
-from fhir_adapters.note_text import TextBlock, read_text, read_xhtml
+from fhir_adapters.note_text import NoteText, TextBlock, bounded, read_text, read_xhtml
 from fhir_adapters.sentences import split_sentences
+from fhir_adapters.succession import succession
 from model.record import Note, ReportLine, Sentence
 
 __all__ = ["NotesReading", "attachment_urls", "read_notes"]
@@ -50,9 +44,21 @@ class NotesReading:
 
 
 @dataclass(slots=True)
-class _Report:
+class _Known:
+    """Documents that may be read, and those that came after prediction time."""
+
+    documents: list[Document] = field(default_factory=list)
+    later: list[Document] = field(default_factory=list)
     left_out: list[ReportLine] = field(default_factory=list)
-    incomplete: list[ReportLine] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Text:
+    """Text of one document; ``failures`` are formats of it that could not be read."""
+
+    blocks: list[TextBlock] = field(default_factory=list)
+    doubts: list[ReportLine] = field(default_factory=list)
+    failures: list[ReportLine] = field(default_factory=list)
 
 
 def read_notes(
@@ -68,109 +74,124 @@ def read_notes(
     ``Binary/id``. One bad document never fails the others: it becomes a report line. Whether the
     documents belong to the patient is the caller's to check.
     """
-    report = _Report()
-    known = _known_documents(documents, prediction_time, report)
-    texts: dict[str, tuple[TextBlock, ...]] = {}
-    for document in known:
-        blocks = _blocks(document, binaries, report, allow_pdf=allow_pdf)
-        if blocks:
-            texts[document.source] = blocks
-    current = _without_replaced(known, frozenset(texts), report)
-    notes = [_note(document, texts[document.source]) for document in current]
-    kept = _without_copies(notes, report)
-    return NotesReading(tuple(kept), tuple(report.left_out), tuple(report.incomplete))
+    if prediction_time.tzinfo is None:
+        raise ValueError("prediction_time must state its time zone")
+    known = _known_documents(documents, prediction_time)
+    texts = [_text(document, binaries, allow_pdf=allow_pdf) for document in known.documents]
+    readable = frozenset(position for position, text in enumerate(texts) if text.blocks)
+    verdict = succession(known.documents, readable, known.later)
 
-
-def _known_documents(
-    resources: Sequence[Resource], prediction_time: datetime, report: _Report
-) -> list[Document]:
-    known: dict[str, Document] = {}
-    for resource in resources:
-        document = read_document(resource)
-        if isinstance(document, ReportLine):
-            report.left_out.append(document)
-        elif document.known_since is None:
-            sentence = f"{document.source}: no time says when its text was written"
-            report.left_out.append(ReportLine(document.source, "time", sentence))
-        elif document.known_since > prediction_time:
-            sentence = f"{document.source}: it was written after the prediction time"
-            report.left_out.append(ReportLine(document.source, "future", sentence))
+    left_out, incomplete, notes = known.left_out, [], []
+    for position, (document, text) in enumerate(zip(known.documents, texts, strict=True)):
+        if position in verdict.replaced:
+            left_out.append(verdict.replaced[position])
+        elif not text.blocks:
+            left_out.extend(text.failures)
         else:
-            known[document.source] = document
-    return list(known.values())
+            if position in verdict.outdated:
+                incomplete.append(verdict.outdated[position])
+            incomplete += [*text.failures, *text.doubts]
+            notes.append(_note(document, text.blocks))
+    kept, copies = _without_copies(notes)
+    return NotesReading(tuple(kept), (*left_out, *copies), tuple(incomplete))
 
 
-def _blocks(
-    document: Document, binaries: Mapping[str, Resource], report: _Report, *, allow_pdf: bool
-) -> tuple[TextBlock, ...]:
-    blocks = _attachment_blocks(document, binaries, report, allow_pdf=allow_pdf)
-    if not blocks:
-        for narrative in document.narratives:
-            blocks += read_xhtml(narrative.div, narrative.section).blocks
-    if document.conclusion:
-        blocks += (TextBlock(document.conclusion, "Conclusion", wrapped=True),)
-    return blocks
+def _known_documents(resources: Sequence[Resource], prediction_time: datetime) -> _Known:
+    known = _Known()
+    for position, resource in enumerate(resources):
+        document = read_document(resource, position)
+        if isinstance(document, ReportLine):
+            known.left_out.append(document)
+            continue
+        source = document.source
+        if document.known_since is None:
+            sentence = f"{source}: no time says when its text was written"
+            known.left_out.append(ReportLine(source, "time", sentence))
+        elif document.known_since.latest > prediction_time:
+            sentence = f"{source}: may have been written after the prediction time"
+            known.left_out.append(ReportLine(source, "future", sentence))
+            known.later.append(document)
+        else:
+            known.documents.append(document)
+    return known
 
 
-def _attachment_blocks(
-    document: Document, binaries: Mapping[str, Resource], report: _Report, *, allow_pdf: bool
-) -> tuple[TextBlock, ...]:
-    failures = []
+def _text(document: Document, binaries: Mapping[str, Resource], *, allow_pdf: bool) -> _Text:
+    text = _Text()
     for attachment in by_preference(document.attachments):
         try:
-            content = payload(attachment, document.contained or {}, binaries)
-            text = read_text(content.data, content.content_type, allow_pdf=allow_pdf)
+            content = payload(attachment, document.contained, binaries)
+            found = read_text(content.data, content.content_type, allow_pdf=allow_pdf)
         except UnreadableText as exc:
-            sentence = f"{document.source}: {exc}"
-            failures.append(ReportLine(document.source, exc.reason, sentence))
+            text.failures.append(_line(document, exc.reason, str(exc)))
             continue
-        for reason, doubt in (*content.doubts, *text.doubts):
-            sentence = f"{document.source}: {doubt}"
-            report.incomplete.append(ReportLine(document.source, reason, sentence))
-        return text.blocks
-    report.left_out.extend(failures)
-    return ()
+        text.failures.clear()  # another format of the same text could be read
+        _add(text, document, replace(found, doubts=(*content.doubts, *found.doubts)))
+        break
+    else:
+        _add_narratives(text, document)
+    if document.conclusion:
+        _add(text, document, bounded(document.conclusion, "Conclusion"))
+    reports_results_only = document.source.startswith("DiagnosticReport")
+    if not text.blocks and not text.failures and not reports_results_only:
+        text.failures.append(_line(document, "empty", "the document holds no text"))
+    return text
 
 
-def _without_replaced(
-    known: Sequence[Document], readable: frozenset[str], report: _Report
-) -> list[Document]:
-    return [document for document in known if document.source in readable]
+def _add_narratives(text: _Text, document: Document) -> None:
+    for narrative in document.narratives:
+        try:
+            _add(text, document, read_xhtml(narrative.div, narrative.section))
+        except UnreadableText as exc:
+            text.failures.append(_line(document, exc.reason, str(exc)))
+
+
+def _add(text: _Text, document: Document, found: NoteText) -> None:
+    text.blocks += [block for block in found.blocks if block.text.strip()]
+    text.doubts += [_line(document, reason, doubt) for reason, doubt in found.doubts]
+
+
+def _line(document: Document, reason: str, half_sentence: str) -> ReportLine:
+    return ReportLine(document.source, reason, f"{document.source}: {half_sentence}")
 
 
 def _note(document: Document, blocks: Sequence[TextBlock]) -> Note:
-    sentences: tuple[Sentence, ...] = ()
+    if document.known_since is None:
+        raise ValueError(f"{document.source}: a document without time cannot become a note")
+    sentences: list[Sentence] = []
     for block in blocks:
         sentences += split_sentences(block.text, block.section, wrapped=block.wrapped)
-    if document.known_since is None:
-        raise AssertionError("documents without a time are left out before")
-    return Note(document.note_type, document.known_since, sentences, document.source)
+    time = document.known_since.time
+    return Note(document.note_type, time, tuple(sentences), document.source)
 
 
-def _without_copies(notes: Sequence[Note], report: _Report) -> list[Note]:
+def _without_copies(notes: Sequence[Note]) -> tuple[list[Note], list[ReportLine]]:
     seen: set[tuple[object, ...]] = set()
     kept = []
+    copies = []
     for note in sorted(notes, key=lambda note: (note.time, note.source), reverse=True):
         fresh = []
         for sentence in note.sentences:
-            key = _sentence_key(sentence)
+            key = _assertion_key(sentence)
             if key not in seen:
                 seen.add(key)
                 fresh.append(sentence)
         if fresh:
             kept.append(replace(note, sentences=tuple(fresh)))
-        elif note.sentences:
-            sentence_text = f"{note.source}: every sentence of it stands in a later note"
-            report.left_out.append(ReportLine(note.source, "duplicate", sentence_text))
-    return kept[::-1]
+        else:
+            words = f"{note.source}: all of its sentences stand in later notes"
+            copies.append(ReportLine(note.source, "duplicate", words))
+    return kept[::-1], copies[::-1]
 
 
-_NOT_MEANING = re.compile(r"(?<!\d)\.|\.(?!\d)|[^\w\s.+\-<>=%/]")
+# Marks that carry no meaning of their own. Kept: 3.5, <38, >38, 1+, -2, 120/80, 40 %.
+_PUNCTUATION = re.compile(r"(?<!\d)\.|\.(?!\d)|[^\w\s.+\-<>=%/]")
+_FEW_WORDS = 3
 
 
-def _sentence_key(sentence: Sentence) -> tuple[object, ...]:
-    words = " ".join(_NOT_MEANING.sub(" ", sentence.text.lower()).split())
+def _assertion_key(sentence: Sentence) -> tuple[object, ...]:
+    words = _PUNCTUATION.sub(" ", sentence.text.lower()).split()
     # "None." under Allergies is not "None." under Medications.
-    section = sentence.section.lower() if words.count(" ") < 2 else ""
+    section = sentence.section.lower() if len(words) < _FEW_WORDS else ""
     flags = (sentence.negated, sentence.historical, sentence.family, sentence.hypothetical)
-    return (words, section, *flags)
+    return (" ".join(words), section, *flags)

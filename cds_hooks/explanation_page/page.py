@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from cds_hooks.explanation_page.figures import PERCENT, clock, percent, signed, value_text
 from cds_hooks.explanation_page.note_view import Comparison, NoteView, note_views
 from cds_hooks.explanation_page.reasons import (
-    MODALITY_TITLES,
     Group,
     ReasonTable,
+    group_title,
     groups,
     not_measured,
     reason_tables,
@@ -240,4 +240,4 @@ def _sources(explanation: Explanation | None) -> tuple[Source, ...]:
 
 def _values_used(stored: StoredExplanation) -> tuple[tuple[str, int], ...]:
     used = stored.record.report.values_used
-    return tuple((MODALITY_TITLES.get(name, name), count) for name, count in used.items())
+    return tuple((group_title(name), count) for name, count in used.items())

@@ -16,6 +16,7 @@ from cds_hooks.explanation_page.figures import (
     unit_text,
     value_text,
 )
+from cds_hooks.reasons import HEADINGS
 from model.prediction import (
     DeviceEvidence,
     GroupAttribution,
@@ -24,11 +25,6 @@ from model.prediction import (
     TokenAttribution,
 )
 
-MODALITY_TITLES = {
-    "structured": "Charted values and laboratory results",
-    "note": "Notes",
-    "device": "Monitors and wearables",
-}
 _SHOWN_EACH = 8
 _FLAGS = ("negated", "historical", "family", "hypothetical")
 _FLAG_WORDS = {
@@ -92,7 +88,7 @@ def reason_tables(tokens: Sequence[TokenAttribution], now: datetime) -> tuple[Re
     """Return a table for each modality that has tokens, measured ones only."""
     scale = token_scale(tokens)
     tables = []
-    for modality, title in MODALITY_TITLES.items():
+    for modality, title in HEADINGS.items():
         own = strongest(t for t in tokens if t.modality == modality and is_measured(t))
         rows = tuple(reason(token, scale, now) for token in own[:_SHOWN_EACH])
         if rows:
@@ -129,13 +125,21 @@ def groups(attributions: Sequence[GroupAttribution]) -> tuple[Group, ...]:
     ordered = sorted(attributions, key=lambda one: -abs(one.shap_logit))
     return tuple(
         Group(
-            title=MODALITY_TITLES.get(one.group, one.group.capitalize()),
+            title=group_title(one.group),
             bar=scale.bar(one.shap_logit, one.standard_error_logit),
             logit=logit_text(one.shap_logit, one.standard_error_logit),
             tokens=one.token_count,
         )
         for one in ordered
     )
+
+
+def group_title(group: str) -> str:
+    """Return a modality as cards call it, an organ system by its name."""
+    for modality, title in HEADINGS.items():
+        if modality == group:
+            return title
+    return group.capitalize()
 
 
 def flags_of(token: TokenAttribution) -> tuple[str, ...]:

@@ -204,6 +204,23 @@ class ChartWriter:
             resource["issued"] = issued
         self.resources.append(resource)
 
+    def observe_samples(
+        self,
+        variable: str,
+        samples: Mapping[str, Any],
+        *,
+        start: str,
+        end: str,
+        device: dict[str, str],
+    ) -> None:
+        """Add SampledData of one channel."""
+        coding = self._codings[variable]
+        resource = self._observation(coding.device_code, coding.category, start, device)
+        del resource["effectiveDateTime"]
+        resource["effectivePeriod"] = {"start": start, "end": end}
+        resource["valueSampledData"] = dict(samples)
+        self.resources.append(resource)
+
     def document(self, note_type: Mapping[str, Any], text: str, date: str) -> None:
         """Add a note as a DocumentReference with its text inside."""
         data = base64.b64encode(text.encode()).decode("ascii")

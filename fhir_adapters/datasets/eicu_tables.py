@@ -117,6 +117,11 @@ class EicuTables:
             stay_at = _position(table, header, "patientunitstayid")
             times_at = [_position(table, header, column) for column in time_columns]
             for line in reader:
+                if len(line) != len(header):
+                    raise DataSetError(
+                        f"table {table}, line {reader.line_num}: {len(line)} cells where the "
+                        f"header has {len(header)}"
+                    )
                 if line[stay_at] in stays:
                     minutes = [int(line[at]) for at in times_at]
                     yield line[stay_at], minutes, dict(zip(header, line, strict=True))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from flask.testing import FlaskClient
 
 from cds_hooks.app import create_app
 from cds_hooks.parts import parts_of
+from cds_hooks.store import Clock
+from cds_hooks.telemetry import configure_logging
 from tests.cds_hooks import world
 
 Service = Callable[..., FlaskClient]
@@ -22,14 +25,22 @@ def predictor() -> world.LinearPredictor:
 
 
 @pytest.fixture
-def service(tmp_path: Path, predictor: world.LinearPredictor) -> Iterator[Service]:
+def log() -> io.StringIO:
+    """What the applications of ``service`` log."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def service(
+    tmp_path: Path, predictor: world.LinearPredictor, log: io.StringIO
+) -> Iterator[Service]:
     """Makes clients of applications; settings by keyword."""
     apps: list[Flask] = []
 
-    def make(**changes: Any) -> FlaskClient:
-        app = create_app(
-            world.settings(tmp_path, **changes), predictor=predictor, clock=lambda: world.NOW
-        )
+    def make(use: Any = None, clock: Clock = lambda: world.NOW, **changes: Any) -> FlaskClient:
+        settings = world.settings(tmp_path, **changes)
+        app = create_app(settings, predictor=use or predictor, clock=clock)
+        configure_logging(log)
         apps.append(app)
         return CheckedClient(app, app.response_class)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -151,11 +152,11 @@ def test_r26_scopes_of_both_releases(client: FlaskClient, scope: str) -> None:
 
 
 def test_r26_patient_scope_without_patient_is_a_warning(
-    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+    client: FlaskClient, log: io.StringIO
 ) -> None:
     answer = _answer(client, lambda r: r["fhirAuthorization"].update(scope="patient/*.rs"))
     assert answer.status_code == 200
-    assert "patient/ scope and no patient" in capsys.readouterr().err
+    assert "patient/ scope and no patient" in log.getvalue()
 
 
 def test_r27_unknown_members_and_extensions_are_tolerated(client: FlaskClient) -> None:

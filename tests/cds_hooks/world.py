@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -252,9 +252,9 @@ def observation(
     }
 
 
-def vital_signs() -> list[dict[str, Any]]:
+def vital_signs(rate: float = 88) -> list[dict[str, Any]]:
     return [
-        observation(f"hr-{n}", "8867-4", 88 + n, "/min", 8 - n, "vital-signs") for n in range(6)
+        observation(f"hr-{n}", "8867-4", rate + n, "/min", 8 - n, "vital-signs") for n in range(6)
     ]
 
 
@@ -281,7 +281,7 @@ def note(
 ) -> dict[str, Any]:
     content = attachment or {
         "contentType": "text/plain",
-        "data": base64.b64encode(text.encode()).decode(),
+        "data": base64.b64encode(text.encode(errors="replace")).decode(),
     }
     return {
         "resourceType": "DocumentReference",
@@ -316,6 +316,17 @@ def full_prefetch() -> dict[str, Any]:
     }
 
 
+def calm_prefetch() -> dict[str, Any]:
+    """A patient of low risk: there is nothing to advise."""
+    return {
+        **full_prefetch(),
+        "vitalSigns": bundle(vital_signs(72)),
+        "laboratory": bundle([]),
+        "notes": bundle([]),
+        "deviceData": bundle([]),
+    }
+
+
 def hook_request(
     prefetch: Mapping[str, Any] | None = None, **members: Any
 ) -> dict[str, Any]:
@@ -341,6 +352,3 @@ def authorization(**changes: Any) -> dict[str, Any]:
         "subject": "cds-service",
         **changes,
     }
-
-
-Without = Callable[[dict[str, Any]], None]

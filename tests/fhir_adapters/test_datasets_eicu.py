@@ -49,11 +49,13 @@ def channel(record: PatientRecord, name: str) -> list[float]:
 
 
 def note_texts(labelled: LabelledChart) -> dict[str, str]:
-    return {
-        r["type"]["text"]: base64.b64decode(r["content"][0]["attachment"]["data"]).decode()
-        for r in labelled.chart.resources
-        if r["resourceType"] == "DocumentReference"
-    }
+    texts: dict[str, str] = {}
+    for resource in labelled.chart.resources:
+        if resource["resourceType"] == "DocumentReference":
+            text = base64.b64decode(resource["content"][0]["attachment"]["data"]).decode()
+            note_type = resource["type"]["text"]
+            texts[note_type] = "\n".join([*filter(None, [texts.get(note_type)]), text])
+    return texts
 
 
 def test_label_group_site_and_reference_score(tmp_path):
@@ -211,6 +213,15 @@ def test_a_folder_without_patient_table(tmp_path):
         next(read_eicu(tmp_path))
 
 
+def test_a_broken_line_is_refused(tmp_path):
+    directory = write_tables(tmp_path, tables())
+    lines = "patientunitstayid,diagnosisoffset,diagnosisstring,diagnosispriority\n11,40,shock\n"
+    (directory / "diagnosis.csv.gz").unlink()
+    (directory / "Diagnosis.csv").write_text(lines, encoding="utf-8")
+    with pytest.raises(DataSetError, match="diagnosis, line 2: 3 cells where the header has 4"):
+        next(read_eicu(directory))
+
+
 def test_an_unpublished_column_is_refused(tmp_path):
     content = tables()
     content["diagnosis"] = [{"patientunitstayid": "11", "offset": "3"}]
@@ -224,13 +235,16 @@ def test_resources_are_valid_r4(tmp_path):
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the eICU demo is not beside the repository")
-def test_the_demo_has_the_known_cohort():
+def test_the_demo_has_the_known_cohort_and_no_leaking_note():
     assert missing_tables(REAL) == ("lab", "nurseCharting", "vitalPeriodic")
     stays = deaths = scored = 0
+    telling = ("palliat", "hospice", "comfort meas", "not resuscitate", "terminal", "mortality")
     for labelled in read_eicu(REAL):
         stays += 1
         deaths += int(labelled.labels["in_hospital_death"])
         scored += "apache_iva" in labelled.reference_scores
+        notes = "\n".join(note_texts(labelled).values()).lower()
+        assert not any(words in notes for words in telling), labelled.stay_id
         if stays % 100 == 0:
             for resource in labelled.chart.resources[::5]:
                 get_fhir_model_class(resource["resourceType"]).model_validate(resource)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
+from fhir_adapters.codes import variable_for
 from fhir_adapters.datasets.labelled import DataSetError, LabelledChart
 from fhir_adapters.datasets.physionet2012 import ADMISSION, read_physionet2012
 
@@ -84,13 +85,9 @@ def test_charted_values_have_canonical_units_and_no_device(tmp_path):
     assert (fio2["valueQuantity"]["value"], fio2["valueQuantity"]["code"]) == (45.0, "%")
     assert observations["Lactate"]["effectiveDateTime"] == "2012-01-02T23:59:00Z"
     assert observations["Mechanical ventilation"]["valueBoolean"] is True
-    assert observations["Arterial oxygen saturation"]["code"]["coding"] == [
-        {
-            "system": "urn:meam:variables",
-            "code": "arterial_oxygen_saturation",
-            "display": "Arterial oxygen saturation",
-        }
-    ]
+    named = variable_for(observations["Arterial oxygen saturation"]["code"]["coding"])
+    assert named is not None
+    assert named.name == "arterial_oxygen_saturation"
     assert "Body height" not in observations  # -1 means missing
     assert not any("device" in observations[name] for name in ("Lactate", "Body weight"))
 

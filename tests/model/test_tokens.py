@@ -266,7 +266,7 @@ def test_config_survives_json():
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([s.name for s in CONFIG.variables[:5]]),
+            st.sampled_from([s.name for s in CONFIG.variables[:6]]),
             st.floats(0, 60),
             st.floats(-1e4, 1e4),
         ),
@@ -278,7 +278,7 @@ def test_statistics_agree_with_numpy_for_any_chart(rows):
     for name, hours, value in rows:
         values.setdefault(name, []).append((hours, value))
     tokens = tokenize(chart(measurements=measurements(values)), CONFIG, embed)
-    for spec, stats in zip(CONFIG.variables[:5], tokens.structured_stats, strict=False):
+    for spec, stats in zip(CONFIG.variables[:6], tokens.structured_stats, strict=False):
         inside = [v for h, v in values.get(spec.name, []) if hours_ago(h) >= hours_ago(48)]
         if not inside:
             assert np.isnan(stats).all()
@@ -290,7 +290,7 @@ def test_statistics_agree_with_numpy_for_any_chart(rows):
 
 def test_a_large_chart_is_read_in_time():
     rng = np.random.default_rng(0)
-    names = [s.name for s in CONFIG.variables[:5]]
+    names = [s.name for s in CONFIG.variables[:6]]
     rows = {n: [(h, 1.0) for h in rng.uniform(0, 48, 2000)] for n in names}
     record = chart(measurements=measurements(rows))
     start = time.process_time()

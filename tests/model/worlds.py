@@ -40,6 +40,7 @@ CONFIG = TokenConfig(
         VariableSpec("creatinine", "Creatinine", "mg/dL", "renal"),
         VariableSpec("platelets", "Platelets", "10*3/uL", "hematological"),
         VariableSpec("bilirubin", "Bilirubin", "mg/dL", "hepatic"),
+        VariableSpec("glucose", "Glucose", "mg/dL", "metabolic"),
         VariableSpec("age_years", "Age", "a", "general"),
         VariableSpec("sex", "Sex", "", "general"),
         VariableSpec("unit_type", "Unit", "", "general"),
@@ -51,6 +52,20 @@ CONFIG = TokenConfig(
     note_types=("Progress note", "Nursing note"),
     unit_types=("medical icu", "surgical icu"),
 )
+
+
+# Mean and spread of the random population; chart() is one of it.
+USUAL = {
+    "heart_rate": (95.0, 15.0),
+    "lactate": (2.5, 1.2),
+    "creatinine": (1.4, 0.4),
+    "platelets": (220.0, 60.0),
+    "bilirubin": (1.0, 0.3),
+    "glucose": (140.0, 30.0),
+}
+
+
+MEANS = {"heart_rate": 85.0, "respiratory_rate": 22.0}  # of the device channels
 
 
 class HashEncoder:
@@ -123,6 +138,7 @@ def chart(**changes: object) -> PatientRecord:
                 "lactate": [(10, 2.1), (2, 4.4)],
                 "creatinine": [(12, 1.4)],
                 "bilirubin": [(12, 0.9)],
+                "glucose": [(12, 130), (3, 150)],
             }
         ),
         "notes": (
@@ -141,12 +157,11 @@ def chart(**changes: object) -> PatientRecord:
 def random_chart(seed: int) -> PatientRecord:
     """Return one of a population, in which modalities and variables come and go."""
     rng = np.random.default_rng(seed)
-    names = [spec.name for spec in CONFIG.variables[:5]]
     values = {
         name: [
-            (float(h), float(rng.normal(50, 10))) for h in rng.uniform(0, 47, rng.integers(1, 5))
+            (float(h), float(rng.normal(*usual))) for h in rng.uniform(0, 47, rng.integers(1, 5))
         ]
-        for name in names
+        for name, usual in USUAL.items()
         if rng.random() < 0.8
     }
     channels = [spec.name for spec in CONFIG.channels if rng.random() < 0.7]
@@ -157,7 +172,7 @@ def random_chart(seed: int) -> PatientRecord:
             note(20 - k, f"Finding {rng.integers(50)}.", "Stable.") for k in range(rng.integers(3))
         ),
         device_series=tuple(
-            series(c, float(rng.uniform(4, 40)), 600.0, seed, float(rng.normal(80, 10)))
+            series(c, float(rng.uniform(4, 40)), 600.0, seed, mean=float(rng.normal(MEANS[c], 8)))
             for c in channels
         ),
     )

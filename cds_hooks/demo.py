@@ -1,0 +1,221 @@
+"""``meam demo``: FHIR server, service and practice EHR on this machine, and every chart opened.
+
+The parts are separate processes that speak HTTP, as they would in a hospital: the EHR signs its
+calls, the service knows the EHR as an issuer, and the FHIR server wants a bearer token.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import requests
+from fhir_adapters.datasets.sample_patients import sample_bundles
+from rich.console import Console
+
+from cds_hooks.children import LOOPBACK, Child, ChildFailed, Children, free_port
+from cds_hooks.terminal import console, harmless, print_card
+
+_PATIENCE_S = 60.0
+_CALL_S = 60.0
+_EHR_TOKEN = "PRACTICE_EHR_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the three parts listen, if the ports are free."""
+
+    fhir: int
+    service: int
+    ehr: int
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The addresses of one run, and the token of its FHIR server."""
+
+    fhir: str
+    service: str
+    ehr: str
+    fhir_token: str
+
+
+def run_demo(wished: Ports, fhir_venv: Path, *, seed: int, once: bool) -> None:
+    """Run until Ctrl-C, or with ``once`` until the cards are printed. Raises ChildFailed."""
+    out = console()
+    program = fhir_venv / "bin" / "sekmet"
+    if not program.exists():
+        raise ChildFailed(
+            f"{program} is not there; `make demo` installs the FHIR server, or name its"
+            " environment with --fhir-venv."
+        )
+    site = _site(wished, out)
+    with (
+        tempfile.TemporaryDirectory(prefix="meam-demo-") as folder,
+        _ended_by_signals(),
+        Children(Path(folder)) as children,
+    ):
+        with out.status("Starting the FHIR server, the service and the practice EHR ..."):
+            _start(site, program, children)
+        with out.status("Loading the sample patients ..."):
+            _load_patients(site, seed)
+        for patient in _patients(site):
+            _open_chart(site, patient, out)
+        _print_addresses(site, out)
+        if not once:
+            out.print("Running until Ctrl-C.", style="bold")
+            children.watch()
+
+
+def _site(wished: Ports, out: Console) -> Site:
+    taken: list[str] = []
+    addresses = []
+    for name in ("fhir", "service", "ehr"):
+        port = getattr(wished, name)
+        found = free_port(port)
+        if found != port:
+            taken.append(f"Port {port} is in use; {name} listens on {found} instead.")
+        addresses.append(f"http://{LOOPBACK}:{found}")
+    for sentence in taken:
+        out.print(sentence, style="yellow")
+    fhir, service, ehr = addresses
+    return Site(f"{fhir}/fhir", service, ehr, secrets.token_urlsafe(24))
+
+
+def _start(site: Site, fhir_program: Path, children: Children) -> None:
+    folder, environment = children.folder, dict(os.environ)
+    fhir = children.start(
+        "the FHIR server", [fhir_program, "serve", "-c", _fhir_settings(site, folder)], environment
+    )
+    service = children.start(
+        "the service",
+        [sys.executable, "-m", "cds_hooks.cli", "serve", "--config", _settings(site, folder)],
+        environment,
+    )
+    command = ["-m", "conformance.ehr", "--fhir", site.fhir, "--service", site.service]
+    ehr = children.start(
+        "the practice EHR",
+        [sys.executable, *command, "--port", site.ehr.rsplit(":", 1)[1]],
+        {**environment, _EHR_TOKEN: site.fhir_token},
+    )
+    waits: tuple[tuple[Child, str], ...] = (
+        (fhir, f"{site.fhir}/metadata"),
+        (ehr, f"{site.ehr}/.well-known/jwks.json"),
+        (service, f"{site.service}/readyz"),
+    )
+    for child, url in waits:
+        children.wait_until_answering(child, url, _PATIENCE_S)
+
+
+def _fhir_settings(site: Site, folder: Path) -> Path:
+    """Write the FHIR server's settings: this machine only, a bearer token, no simulation."""
+    settings = {
+        "base_url": site.fhir,
+        "host": LOOPBACK,
+        "port": int(site.fhir.rsplit(":", 1)[1].split("/")[0]),
+        "data_dir": str(folder),
+        "simulator": {"enabled": False},
+        "log_inbound": False,
+        "server_auth": {"types": ["bearer"], "tokens": [site.fhir_token]},
+    }
+    path = folder / "fhir-server.yaml"
+    path.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+def _settings(site: Site, folder: Path) -> Path:
+    """Write the service's settings: it trusts the practice EHR and may call its FHIR server."""
+    lines = [
+        'profile = "development"',
+        f'bind = "{site.service.removeprefix("http://")}"',
+        f'public_base_url = "{site.service}"',
+        f'database_url = "sqlite:///{folder / "meam.sqlite"}"',
+        f'key_file = "{folder / "keys"}"',
+        "show_low_risk = true",  # a demonstration shows a card for everybody
+        "[[issuers]]",
+        f'iss = "{site.ehr}"',
+        f'jku = ["{site.ehr}/.well-known/jwks.json"]',
+        f'fhir_servers = ["{site.fhir}"]',
+    ]
+    path = folder / "service.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _load_patients(site: Site, seed: int) -> None:
+    """Write the sample patients to the FHIR server, with times relative to now."""
+    headers = {"Authorization": f"Bearer {site.fhir_token}"}
+    for name, bundle in sample_bundles(datetime.now(UTC), seed).items():
+        answer = requests.post(site.fhir, json=bundle, headers=headers, timeout=_CALL_S)
+        if not answer.ok:
+            raise ChildFailed(
+                f"the FHIR server refused sample patient '{name}' with {answer.status_code}:"
+                f" {harmless(answer.text[:400])}"
+            )
+
+
+def _patients(site: Site) -> list[str]:
+    headers = {"Authorization": f"Bearer {site.fhir_token}"}
+    answer = requests.get(f"{site.fhir}/Patient?_count=200", headers=headers, timeout=_CALL_S)
+    answer.raise_for_status()
+    return sorted(entry["resource"]["id"] for entry in answer.json().get("entry", []))
+
+
+def _open_chart(site: Site, patient_id: str, out: Console) -> None:
+    """Have the EHR open a chart, and print what it was advised."""
+    url = f"{site.ehr}/1/patients/{patient_id}/exchange.json"
+    answer = requests.get(url, timeout=_CALL_S)
+    if not answer.ok:
+        raise ChildFailed(f"the practice EHR answered {answer.status_code} for {patient_id}.")
+    opened: Mapping[str, Any] = answer.json()
+    name = opened["patient"]["name"]
+    problems = [opened["problem"]] if opened["problem"] else []
+    for exchange in opened["exchanges"]:
+        problems += exchange["problems"]
+        heading = f"{name} ({exchange['service_ms']:.0f} ms)"
+        cards = exchange["received"].get("cards", []) if exchange["status"] == 200 else []
+        for card in cards:
+            print_card(out, card, heading)
+        if exchange["status"] == 200 and not cards:
+            out.print(f"{harmless(heading)}: nothing to advise.")
+    for problem in problems:
+        out.print(f"{harmless(name)}: {harmless(problem)}", style="red", markup=False)
+
+
+def _print_addresses(site: Site, out: Console) -> None:
+    out.print()
+    for title, url in (
+        ("Practice EHR", f"{site.ehr}/"),
+        ("Discovery", f"{site.service}/cds-services"),
+        ("FHIR server", site.fhir),
+    ):
+        out.print(f"{title + ':':14}{url}", soft_wrap=True)
+    out.print("Explanations: behind the link on each card.")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end us as Ctrl-C does, so that no child is left behind."""
+    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        console().print("Stopped.")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

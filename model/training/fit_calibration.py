@@ -1,0 +1,101 @@
+"""Calibration and conformal sets, fitted on tuning cases that trained nothing.
+
+Both are fitted pooled, and again for each availability pattern with enough cases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from model.calibration import (
+    Calibration,
+    ConformalSets,
+    LogitMap,
+    Thresholds,
+    availability_pattern,
+)
+from model.tokens import TokenArrays
+from model.training.metrics import calibration_line
+
+Floats = npt.NDArray[np.float64]
+
+PATTERN_CASES = 200  # fewer make a map of their own noisier than the pooled one
+PATTERN_EVENTS = 15
+STEEPEST, FLATTEST = 4.0, 0.25  # slopes beyond these say that the logits are of no use
+
+
+class CalibrationError(ValueError):
+    """The tuning cases do not allow a calibration."""
+
+
+def patterns_of(tokens: Sequence[TokenArrays]) -> npt.NDArray[np.str_]:
+    """Return the availability pattern of each case (n,)."""
+    return np.array([availability_pattern(arrays.available) for arrays in tokens])
+
+
+def fit_calibration(
+    outcomes: Floats, logits: Floats, patterns: npt.NDArray[np.str_]
+) -> Calibration:
+    """Fit temperature and intercept by logistic regression of outcome on logit."""
+    by_pattern = {
+        name: _fit_map(outcomes[rows], logits[rows])
+        for name, rows in _large_patterns(outcomes, patterns)
+    }
+    return Calibration(_fit_map(outcomes, logits), by_pattern)
+
+
+def _fit_map(outcomes: Floats, logits: Floats) -> LogitMap:
+    slope, intercept = calibration_line(outcomes, 1 / (1 + np.exp(-logits)))
+    if not FLATTEST <= slope <= STEEPEST:
+        raise CalibrationError(
+            f"calibration slope {slope:.2f} on {len(outcomes)} cases with "
+            f"{int(outcomes.sum())} events: expected {FLATTEST} to {STEEPEST}"
+        )
+    return LogitMap(1 / slope, intercept, cases=len(outcomes), events=int(outcomes.sum()))
+
+
+def fit_conformal(
+    outcomes: Floats,
+    probabilities: Floats,
+    patterns: npt.NDArray[np.str_],
+    *,
+    alpha: float,
+) -> ConformalSets:
+    """Fit the thresholds of Mondrian split conformal sets on calibrated probabilities."""
+    by_pattern = {
+        name: _thresholds(outcomes[rows], probabilities[rows], alpha)
+        for name, rows in _large_patterns(outcomes, patterns)
+    }
+    return ConformalSets(alpha, _thresholds(outcomes, probabilities, alpha), by_pattern)
+
+
+def _thresholds(outcomes: Floats, probabilities: Floats, alpha: float) -> Thresholds:
+    return Thresholds(
+        no_event=_quantile(probabilities[outcomes == 0], alpha),
+        event=_quantile(1 - probabilities[outcomes == 1], alpha),
+    )
+
+
+def _quantile(nonconformity: Floats, alpha: float) -> float:
+    """Return the threshold that covers a new case with probability >= 1 - alpha.
+
+    With too few cases nothing can be promised, and every case conforms.
+    """
+    rank = math.ceil((len(nonconformity) + 1) * (1 - alpha))
+    if rank > len(nonconformity):
+        return 1.0
+    return float(np.sort(nonconformity)[rank - 1])
+
+
+def _large_patterns(
+    outcomes: Floats, patterns: npt.NDArray[np.str_]
+) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
+    for name in np.unique(patterns):
+        rows = np.flatnonzero(patterns == name)
+        events = outcomes[rows].sum()
+        if len(rows) >= PATTERN_CASES and events >= PATTERN_EVENTS:
+            yield str(name), rows

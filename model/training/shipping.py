@@ -1,0 +1,127 @@
+"""From a trained network and its tuning cases to a checkpoint folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.applicability import fit_applicability
+from model.calibration import Calibration
+from model.checkpoint import ModelInfo, TaskSpec
+from model.training.cohort import Cohort
+from model.training.export import export_checkpoint
+from model.training.fit_calibration import fit_calibration, fit_conformal, patterns_of
+from model.training.loop import Trained
+from model.training.predict import predict_logits
+from model.training.settings import TrainingSettings
+
+MODEL_NAME = "meam-risk"
+ALPHA = 0.1  # conformal sets hold the outcome of 9 in 10 patients of either kind
+DISPLAYS = {"in_hospital_death": ("in-hospital death", "survives", "dies")}
+EVALUATION, TRAINING = "evaluation.json", "training.json"
+NOT_EVALUATED = (
+    "# Model card: meam-risk\n\n"
+    "These weights have not been evaluated yet. `meam evaluate` measures them and writes this "
+    "card; until then they are for development only.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What config.json says beside the tasks."""
+
+    version: str
+    trained_on: str  # one sentence for the card
+    sentence_encoder: str
+
+
+def ship(
+    folder: Path,
+    trained: Trained,
+    training: Cohort,
+    tuning: Cohort,
+    settings: TrainingSettings,
+    release: Release,
+) -> None:
+    """Calibrate on the tuning cases and write the checkpoint folder."""
+    tasks = settings.network.tasks
+    logits = predict_logits(trained.network, tuning.tokens())
+    patterns = patterns_of(tuning.tokens())
+    calibration, conformal = {}, {}
+    for place, task in enumerate(tasks):
+        outcomes = tuning.labels(task)
+        known = np.isfinite(outcomes)
+        column = logits[known, place]
+        fitted = fit_calibration(outcomes[known], column, patterns[known])
+        probabilities = calibrated(fitted, column, patterns[known])
+        calibration[task] = fitted
+        conformal[task] = fit_conformal(
+            outcomes[known], probabilities, patterns[known], alpha=ALPHA
+        )
+    export_checkpoint(
+        folder,
+        trained.network,
+        training.config,
+        ModelInfo(
+            name=MODEL_NAME,
+            version=release.version,
+            trained_on=release.trained_on,
+            tasks=tuple(_task(task, training) for task in tasks),
+            sentence_encoder=release.sentence_encoder,
+        ),
+        calibration=calibration,
+        conformal=conformal,
+        applicability=fit_applicability(training.tokens(), training.config),
+        model_card=NOT_EVALUATED,
+        more={TRAINING: _record(trained, training, tuning, settings)},
+    )
+
+
+def calibrated(
+    calibration: Calibration,
+    logits: np.ndarray[Any, np.dtype[np.float64]],
+    patterns: np.ndarray[Any, np.dtype[np.str_]],
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return calibrated probabilities (n,) of one task."""
+    pairs = zip(logits.tolist(), patterns.tolist(), strict=True)
+    return np.array([calibration.probability(logit, pattern) for logit, pattern in pairs])
+
+
+def _task(task: str, training: Cohort) -> TaskSpec:
+    display, no_event, event = DISPLAYS[task]
+    return TaskSpec(task, display, base_rate(training, task), no_event, event)
+
+
+def base_rate(cohort: Cohort, task: str) -> float:
+    """Return the share of events among stays, each counted once."""
+    by_stay = {
+        (case.facts.data_set, case.facts.stay_id): case.facts.labels.get(task, np.nan)
+        for case in cohort.cases
+    }
+    return float(np.nanmean(list(by_stay.values())))
+
+
+def _record(
+    trained: Trained, training: Cohort, tuning: Cohort, settings: TrainingSettings
+) -> bytes:
+    """Say how the weights came about: settings, history, and which stays tuned them."""
+    document = {
+        "settings": settings.to_json(),
+        "history": [asdict(report) for report in trained.history],
+        "stopped_early": trained.stopped_early,
+        "training_stays": _counts(training, settings.network.tasks[0]),
+        "tuning_stays": _counts(tuning, settings.network.tasks[0]),
+    }
+    return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def _counts(cohort: Cohort, task: str) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for data_set in sorted({case.facts.data_set for case in cohort.cases}):
+        outcomes = {c.facts.stay_id: c.facts.labels[task] for c in cohort.of(data_set).cases}
+        counts[data_set] = {"stays": len(outcomes), "events": int(sum(outcomes.values()))}
+    return counts
