@@ -36,7 +36,8 @@ test: $(VENV)/.development $(FHIR_VENV)/.installed debian-packages
 	$(BIN)/python -m pytest $(TEST_OPTIONS)
 
 bench: $(VENV)/.development $(FHIR_VENV)/.installed
-	$(BIN)/python -m tests.benchmarks
+	@for file in tests/benchmarks/bench_*.py; do \
+	  $(BIN)/python -m tests.benchmarks.$$(basename $$file .py) || exit 1; done
 
 train: $(VENV)/.development
 	$(BIN)/python -m cds_hooks.cli train --data $(DATA)

@@ -120,8 +120,16 @@ def free_port(wished: int) -> int:
     raise ChildFailed(f"no port of {LOOPBACK} is free.")
 
 
+def loopback_session() -> requests.Session:
+    """Return a session that goes straight to this machine, past any proxy of the environment."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
 def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=2).status_code == 200
-    except requests.RequestException:
-        return False
+    with loopback_session() as session:
+        try:
+            return session.get(url, timeout=2).status_code == 200
+        except requests.RequestException:
+            return False

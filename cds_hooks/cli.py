@@ -69,7 +69,7 @@ def main() -> None:
 @click.option("--fhir-port", default=8085, show_default=True, help="Port of the FHIR server.")
 @click.option("--service-port", default=8086, show_default=True, help="Port of the service.")
 @click.option("--ehr-port", default=8087, show_default=True, help="Port of the practice EHR.")
-@click.option("--seed", default=7, show_default=True, help="Seed of the sample patients.")
+@click.option("--seed", default=2026, show_default=True, help="Seed of the sample patients.")
 @click.option(
     "--fhir-venv",
     type=click.Path(file_okay=False, path_type=Path),

@@ -21,20 +21,28 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import requests
-from fhir_adapters.datasets.sample_patients import sample_bundles
 from rich.console import Console
 
-from cds_hooks.children import LOOPBACK, Child, ChildFailed, Children, free_port
+from cds_hooks.children import (
+    LOOPBACK,
+    Child,
+    ChildFailed,
+    Children,
+    free_port,
+    loopback_session,
+)
 from cds_hooks.terminal import console, harmless, print_card
+from fhir_adapters.datasets.sample_patients import sample_bundles
 
 _PATIENCE_S = 60.0
 _CALL_S = 60.0
+_QUOTED = 400  # characters of an error in a message
 _EHR_TOKEN = "PRACTICE_EHR_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the three parts listen, if the ports are free."""
+    """Where the three parts listen, if the ports are free. 0 takes any free one."""
 
     fhir: int
     service: int
@@ -70,8 +78,9 @@ def run_demo(wished: Ports, fhir_venv: Path, *, seed: int, once: bool) -> None:
             _start(site, program, children)
         with out.status("Loading the sample patients ..."):
             _load_patients(site, seed)
-        for patient in _patients(site):
-            _open_chart(site, patient, out)
+        with loopback_session() as session:
+            for patient in _patients(site, session):
+                _open_chart(site, patient, session, out)
         _print_addresses(site, out)
         if not once:
             out.print("Running until Ctrl-C.", style="bold")
@@ -84,7 +93,7 @@ def _site(wished: Ports, out: Console) -> Site:
     for name in ("fhir", "service", "ehr"):
         port = getattr(wished, name)
         found = free_port(port)
-        if found != port:
+        if port and found != port:
             taken.append(f"Port {port} is in use; {name} listens on {found} instead.")
         addresses.append(f"http://{LOOPBACK}:{found}")
     for sentence in taken:
@@ -94,7 +103,8 @@ def _site(wished: Ports, out: Console) -> Site:
 
 
 def _start(site: Site, fhir_program: Path, children: Children) -> None:
-    folder, environment = children.folder, dict(os.environ)
+    folder = children.folder
+    environment = {**os.environ, "NO_PROXY": LOOPBACK}  # all of it stays on this machine
     fhir = children.start(
         "the FHIR server", [fhir_program, "serve", "-c", _fhir_settings(site, folder)], environment
     )
@@ -127,6 +137,7 @@ def _fhir_settings(site: Site, folder: Path) -> Path:
         "data_dir": str(folder),
         "simulator": {"enabled": False},
         "log_inbound": False,
+        "validation": {"inbound": "off"},  # half a millisecond a resource, for data of our own
         "server_auth": {"types": ["bearer"], "tokens": [site.fhir_token]},
     }
     path = folder / "fhir-server.yaml"
@@ -156,28 +167,30 @@ def _settings(site: Site, folder: Path) -> Path:
 def _load_patients(site: Site, seed: int) -> None:
     """Write the sample patients to the FHIR server, with times relative to now."""
     headers = {"Authorization": f"Bearer {site.fhir_token}"}
-    for name, bundle in sample_bundles(datetime.now(UTC), seed).items():
-        answer = requests.post(site.fhir, json=bundle, headers=headers, timeout=_CALL_S)
-        if not answer.ok:
-            raise ChildFailed(
-                f"the FHIR server refused sample patient '{name}' with {answer.status_code}:"
-                f" {harmless(answer.text[:400])}"
-            )
+    with loopback_session() as session:
+        for name, bundle in sample_bundles(datetime.now(UTC), seed).items():
+            answer = session.post(site.fhir, json=bundle, headers=headers, timeout=_CALL_S)
+            _require_ok(answer, f"the FHIR server refused the sample patient '{name}'")
 
 
-def _patients(site: Site) -> list[str]:
+def _patients(site: Site, session: requests.Session) -> list[str]:
     headers = {"Authorization": f"Bearer {site.fhir_token}"}
-    answer = requests.get(f"{site.fhir}/Patient?_count=200", headers=headers, timeout=_CALL_S)
-    answer.raise_for_status()
+    answer = session.get(f"{site.fhir}/Patient?_count=200", headers=headers, timeout=_CALL_S)
+    _require_ok(answer, "the FHIR server does not list its patients")
     return sorted(entry["resource"]["id"] for entry in answer.json().get("entry", []))
 
 
-def _open_chart(site: Site, patient_id: str, out: Console) -> None:
+def _require_ok(answer: requests.Response, complaint: str) -> None:
+    if not answer.ok:
+        said = harmless(answer.text[:_QUOTED])
+        raise ChildFailed(f"{complaint}: it answered {answer.status_code}, {said}")
+
+
+def _open_chart(site: Site, patient_id: str, session: requests.Session, out: Console) -> None:
     """Have the EHR open a chart, and print what it was advised."""
     url = f"{site.ehr}/1/patients/{patient_id}/exchange.json"
-    answer = requests.get(url, timeout=_CALL_S)
-    if not answer.ok:
-        raise ChildFailed(f"the practice EHR answered {answer.status_code} for {patient_id}.")
+    answer = session.get(url, timeout=_CALL_S)
+    _require_ok(answer, f"the practice EHR could not open the chart of {patient_id}")
     opened: Mapping[str, Any] = answer.json()
     name = opened["patient"]["name"]
     problems = [opened["problem"]] if opened["problem"] else []

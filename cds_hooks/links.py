@@ -7,6 +7,7 @@ the life is short by default (``Settings.explanation_life_h``).
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from cds_hooks.errors import LinkExpired, LinkInvalid
 from cds_hooks.keys import KeyRing
 
 EXPLANATION_PATH = "/explanations/"
+_TOKEN = re.compile(r"[0-9a-f-]{36}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _PURPOSE = "explanation link"
 
 
@@ -37,6 +39,8 @@ class ExplanationLinks:
 
     def card_uuid(self, token: str) -> str:
         """Return the card that the token was made for. Raises LinkInvalid, LinkExpired."""
+        if not _TOKEN.fullmatch(token):  # the decoder would pass over foreign characters
+            raise LinkInvalid("this is not a link to an explanation that we made")
         try:
             signed = self._signer.unsign(token, max_age=int(self._life_s)).decode("ascii")
             return str(uuid.UUID(signed))

@@ -1,7 +1,7 @@
 """The services that we publish: one entry for each hook, with prefetch templates.
 
 The templates use what both releases allow and what EHRs are known to answer: an instance read,
-or a type search with ``patient`` and one ``category``. Release 2.0 has no relative dates, so its
+or a type search with ``patient`` and one ``category`` (or codes). Release 2.0 has no relative dates, so its
 searches are bounded by ``_count`` and sorted, the newest first; release 3.0 adds one date bound.
 What we fetch ourselves has that bound in both.
 """
@@ -14,11 +14,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cds_hooks.settings import Settings
+from fhir_adapters.codes import load_variables
 
 SERVICE_ID = "meam-risk"
 _CDS_HOOKS_VERSION = {"2.0": "2.0.1", "3.0": "3.0.0"}
 _HOOK_VERSION = "1.0"  # of all three hooks in the published library
 _NEED_ENCOUNTER = frozenset({"encounter-start", "encounter-discharge"})
+_BEDSIDE = (
+    "glasgow_coma_scale",
+    "urine_output",
+    "urine_output_24h",
+    "fluid_intake",
+    "fraction_inspired_oxygen",
+    "mechanical_ventilation",
+    "pain_score",
+)
 _OBSERVATIONS_DAYS = 3  # the model looks back 48 h; a date-only bound cuts at midnight
 _NOTES_DAYS = 8  # and a week for notes
 
@@ -149,6 +159,7 @@ def _templates(device_categories: tuple[str, ...]) -> tuple[PrefetchTemplate, ..
         _observations("vitalSigns", "vital-signs", "vital signs"),
         _observations("laboratory", "laboratory", "laboratory results"),
         notes,
+        _bedside(),
         *(
             _observations(_device_key(category), category, f"device data ({category})")
             for category in device_categories
@@ -157,10 +168,24 @@ def _templates(device_categories: tuple[str, ...]) -> tuple[PrefetchTemplate, ..
 
 
 def _observations(key: str, category: str, display: str) -> PrefetchTemplate:
+    return _search(key, f"category={category}", display)
+
+
+def _bedside() -> PrefetchTemplate:
+    """Scores, fluids and oxygen: EHRs file them under any category, so they are asked by code."""
+    variables = load_variables()
+    codes = [
+        code
+        for name in _BEDSIDE
+        for code in (*(variables[name].loinc or (name,)), *variables[name].snomed)
+    ]
+    return _search("bedside", f"code={','.join(codes)}", "scores, fluid balance and ventilation")
+
+
+def _search(key: str, what: str, display: str) -> PrefetchTemplate:
     return PrefetchTemplate(
         key=key,
-        query=f"Observation?patient={{{{context.patientId}}}}&category={category}"
-        "&_sort=-date&_count=500",
+        query=f"Observation?patient={{{{context.patientId}}}}&{what}&_sort=-date&_count=500",
         display=display,
         resource_type="Observation",
         look_back_days=_OBSERVATIONS_DAYS,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.table import Table
@@ -32,14 +32,15 @@ def console() -> Console:
 def print_card(out: Console, card: Mapping[str, Any], heading: str) -> None:
     """Print one CDS card as a panel in the colour of its indicator."""
     colour = _COLOURS.get(str(card.get("indicator")), "white")
-    links = card.get("links", [])
-    parts: list[RenderableType] = [
+    content = Group(
         Text(harmless(card.get("summary", "")), style=f"bold {colour}"),
         Markdown(harmless(card.get("detail", "")), hyperlinks=False),
-    ]
-    parts += [Text(f"{harmless(x.get('label'))}: {harmless(x.get('url'))}") for x in links]
+    )
     title = Text(f"{harmless(heading)} [{harmless(card.get('indicator', ''))}]")
-    out.print(Panel(Group(*parts), title=title, title_align="left", border_style=colour))
+    out.print(Panel(content, title=title, title_align="left", border_style=colour))
+    for link in card.get("links", []):  # apart and unbroken, so that it can be opened
+        line = Text(f"  {harmless(link.get('label'))}: {harmless(link.get('url'))}")
+        out.print(line, soft_wrap=True)
 
 
 def print_explained(out: Console, result: Explained, top: int) -> None:

@@ -2,7 +2,7 @@
 
 One cue a line or comma; matching is by whole words, the longest cue first. A cue that starts with
 words of a shorter one takes precedence over it, which is how "no increase" is kept from being
-read as "no".
+read as "no". "#" stands for a number.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ class Cue(Enum):
 
     NEGATES_AFTER = "what follows is absent: no, without"
     NEGATES_CLAUSE = "the whole clause is absent: not, never"
-    NEGATES_BEFORE = "what precedes is absent: was ruled out"
-    NEGATES_BESIDE = "what follows is absent, or what precedes if nothing follows: negative, denies"
+    NEGATES_BEFORE = "what precedes is absent, or what follows if nothing precedes: negative"
+    NEGATES_BESIDE = "what follows is absent, or what precedes if nothing follows: denies"
     HISTORICAL_AFTER = "what follows is past: history of"
+    HISTORICAL_BEFORE = "what precedes is past, or what follows if nothing precedes: resolved"
     HISTORICAL_CLAUSE = "the whole clause is past: years ago"
     FAMILY_AFTER = "what follows is about relatives: family history of"
     HYPOTHETICAL_AFTER = "what follows is not asserted: monitor for"
@@ -26,6 +27,7 @@ class Cue(Enum):
     HYPOTHETICAL_IF_FOR = "conditional if a 'for' or 'with' follows soon: call ... for"
     ENDS_ALL = "a new statement begins: but"
     ENDS_NEGATION = "what follows is asserted: due to, reports"
+    ENDS_NOUN = "a verb ends what 'no' denies: is, had"
     ENDS_HISTORY = "what follows is present: now"
     NOTHING = "looks like a cue and is none: no increase"
 
@@ -48,20 +50,24 @@ CUES: dict[Cue, str] = {
         been excluded, was excluded, absent, none, is denied, was denied, are denied, not seen,
         not identified, not detected, not noted, not present, not found, not visualized,
         not visualised, not appreciated, not demonstrated, not evident, undetectable,
-        undetected, free
+        undetected, negative, neg, (-), (neg), pain free, pain-free, symptom free, symptom-free,
+        seizure free, seizure-free
     """,
     Cue.NEGATES_BESIDE: """
-        negative, neg, denies, denied, deny, denying
+        denies, denied, deny, denying
     """,
     Cue.HISTORICAL_AFTER: """
         history of, h/o, hx of, hx, history significant for, history notable for,
         history includes, history including, medical history, surgical history, s/p, status post,
-        prior, previous, past, remote, former, formerly, old, childhood, resolved, known history of
+        prior, previous, past, remote, former, formerly, old, childhood, known history of
+    """,
+    Cue.HISTORICAL_BEFORE: """
+        resolved, has resolved, have resolved, had resolved, since resolved
     """,
     Cue.HISTORICAL_CLAUSE: """
         previously, in the past, years ago, year ago, yrs ago, yr ago, months ago, month ago,
         decades ago, last year, last month, as a child, in childhood, as a teenager,
-        has resolved, have resolved, had resolved, since resolved, quit
+        quit
     """,
     Cue.FAMILY_AFTER: """
         family history, family hx, fam hx, family medical history, fhx, fh, familial history
@@ -74,7 +80,7 @@ CUES: dict[Cue, str] = {
         risks include, risks of, potential for, to prevent, prevention of, prophylactic,
         prophylaxis for, prophylaxis against, as needed, prn, p.r.n., may develop, might develop,
         could develop, may progress, could progress, might progress, warned about,
-        return for, return with, signs of
+        return for, return with
     """,
     Cue.HYPOTHETICAL_BEFORE: """
         prophylaxis, precautions, ppx
@@ -90,7 +96,7 @@ CUES: dict[Cue, str] = {
     """,
     Cue.ENDS_ALL: """
         but, however, although, though, except, except for, other than, apart from, aside from,
-        with the exception of, yet, whereas, while, besides, nevertheless, otherwise, ;, ., |
+        with the exception of, yet, whereas, while, besides, nevertheless, otherwise, ;, |
     """,
     Cue.ENDS_NEGATION: """
         due to, because, because of, secondary to, given, despite, in spite of, reports,
@@ -98,19 +104,22 @@ CUES: dict[Cue, str] = {
         presented, presenting, states, remains, developed, and is, and has, and was, and are,
         and were, and had, and now, and reports, and remains, with persistent, with ongoing,
         with worsening, with continued, and continues, continues, now, found to have, positive,
-        pos, +, is, are, was, were, has, have, had
+        pos, +
+    """,
+    Cue.ENDS_NOUN: """
+        is, are, was, were, has, have, had
     """,
     Cue.ENDS_HISTORY: """
         presents, presented, presenting, admitted, now, currently, today, complains, c/o,
         complaining, here with, here for, with residual, with ongoing, with persistent,
         with new, with current, who presents, brought, reports, this morning, this admission,
-        on exam, on arrival, transferred, found to have, is, are, denies
+        on exam, on arrival, transferred, found to have
     """,
     Cue.NOTHING: """
         no increase, no increased, no change, no changes, no significant change, no interval change,
         no significant interval change, no acute change, no improvement, no relief, no worsening,
         no decrease, no reduction, no difference, no doubt, no reason to doubt, no question,
-        no one, not only, not just, not necessarily, not certain, not clear, not sure, not known if,
+        no one, no. #, negative #, not only, not just, not necessarily, not certain, not clear, not sure, not known if,
         not known whether, unclear if, unclear whether, unsure if, not improved, not changed,
         not worsened, not worsen, not improve, not improving, not increased, not decreased,
         not resolved, not to exceed, not without, not excluded, not ruled out, not deny,
@@ -131,7 +140,7 @@ CUES: dict[Cue, str] = {
         year old, years old, yr old, yrs old, month old, week old, day old, year-old, month-old,
         week-old, day-old, yo, as if, asked if, asks if, see if, wonders if, determine if,
         know if, knows if, half past, old records, old chart, return to baseline, return to normal,
-        call light, call bell, on hold, hold on, pain free
+        call light, call bell, on hold, hold on, hold pressure
     """,
 }
 
@@ -192,7 +201,8 @@ CARRIERS = frozenset(
         *("known", "significant", "please", "other", "than", "then", "so", "very", "some", "feels"),
         *("s", "t", "mr", "mrs", "ms", "dr", "wife", "husband", "mother", "father", "family"),
         *("son", "daughter", "parents", "that", "when", "where", "both", "either", "symptoms"),
-        *("procedure", "surgery", "visit", "shift", "exam", "bedside", "point"),
+        *("procedure", "surgery", "visit", "shift", "exam", "bedside", "point", "hour", "hours"),
+        *("hr", "hrs", "h", "day", "days", "week", "weeks", "minutes", "min", "times", "recently"),
     }
 )
 # A clause after a comma that holds one of these is no item of a list of denied symptoms.

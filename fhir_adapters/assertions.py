@@ -13,34 +13,150 @@ A sentence that asserts different things of different parts is split where the a
 "Denies nausea but reports diarrhoea" becomes two, each with its own flags. Words without a finding
 of their own ("Patient has", "CT head") stay with their neighbour.
 
-The method is that of NegEx and ConText (cue words with a scope, scopes ended by other words), with
-a cue table and scope rules of our own; assertion_cues.py is the table. Measured in
-tests/fhir_adapters/test_assertions.py.
+The method is that of NegEx and ConText (cue words with a scope, scopes ended by other words) with
+cues (assertion_cues.py) and scope rules (assertion_scopes.py) of our own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from fhir_adapters.assertion_cues import (
-    BELONGS_TO,
-    BETWEEN,
     CARRIERS,
-    CUES,
-    DETERMINERS,
     FAMILY_SECTIONS,
-    HAS_DISEASE,
     HISTORICAL_SECTIONS,
     HYPOTHETICAL_SECTIONS,
-    RELATIVES,
-    STATES,
-    SYMPTOMS_IN_ING,
-    Cue,
+)
+from fhir_adapters.assertion_scopes import (
+    FAMILY,
+    HISTORICAL,
+    HYPOTHETICAL,
+    NEGATED,
+    TOKEN,
+    Scopes,
+    has_trigger,
 )
 from model.record import Sentence
 
-_NEGATED, _HISTORICAL, _FAMILY, _HYPOTHETICAL = 1, 2, 4, 8
+_SIGNED_WORD = re.compile(r"(?:(?<=[\s,/(])|^)[-+](?=[^\W\d_])")
+# They belong to the piece that follows them: "alert and | in no distress".
+_CONNECTORS = frozenset(
+    {
+        *("and", "or", "with", "in", "is", "are", "was", "were", "has", "have", "had", "also"),
+        *("then", "who", "on", "of", "to", "as", "the", "a", "an", "&", "does", "do", "did"),
+    }
+)
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,:]\d+)*|[^\w\s]|\w")
+
+def assert_sentence(text: str, section: str = "") -> tuple[Sentence, ...]:
+    """Return the sentence with its flags, split where the assertion changes."""
+    base = _section_flags(section)
+    spans = [found.span() for found in TOKEN.finditer(text)]
+    words = [text[start:end].lower().replace("’", "'") for start, end in spans]
+    minus_signs = _minus_signs(text, spans)
+    if not minus_signs and not has_trigger(words):
+        return (_sentence(text, section, base),)
+    pieces = _pieces(Scopes(words, minus_signs))
+    if len(pieces) == 1:
+        return (_sentence(text, section, base | pieces[0].flags),)
+    return tuple(
+        _sentence(_cut(text, spans, piece), section, base | piece.flags) for piece in pieces
+    )
+
+
+class _Piece:
+    """Words [start, end) with the same flags; ``bare``: no finding among them."""
+
+    __slots__ = ("bare", "end", "flags", "start")
+
+    def __init__(self, start: int, end: int, flags: int, *, bare: bool) -> None:
+        self.start, self.end, self.flags, self.bare = start, end, flags, bare
+
+
+def _pieces(scopes: Scopes) -> list[_Piece]:
+    pieces: list[_Piece] = []
+    for start, end in _runs(scopes):
+        bare = not any(
+            scopes.words[at][0].isalpha()
+            and scopes.words[at] not in CARRIERS
+            and at not in scopes.cue_words
+            for at in range(start, end)
+        )
+        piece = _Piece(start, end, scopes.flags[end - 1], bare=bare)
+        _join(pieces, piece)
+    if len(pieces) > 1 and pieces[-1].bare:
+        pieces[-2].end = pieces[-1].end
+        pieces.pop()
+    return pieces
+
+
+def _join(pieces: list[_Piece], piece: _Piece) -> None:
+    """Append, or merge with the piece before where that one is bare or asserts the same."""
+    if not pieces:
+        pieces.append(piece)
+        return
+    last = pieces[-1]
+    if last.bare:
+        piece.start = last.start
+        if piece.bare:
+            piece.flags |= last.flags
+        pieces[-1] = piece
+        if len(pieces) > 1 and pieces[-2].flags == piece.flags:
+            pieces[-2].end = piece.end
+            pieces.pop()
+    elif last.flags == piece.flags:
+        last.end = piece.end
+    else:
+        pieces.append(piece)
+
+
+def _runs(scopes: Scopes) -> list[tuple[int, int]]:
+    """Return the stretches of equal flags; connectors go to the stretch that follows."""
+    flags, words = scopes.flags, scopes.words
+    runs = []
+    start = 0
+    for position in range(1, len(words) + 1):
+        if position < len(words) and flags[position] == flags[start]:
+            continue
+        end = position
+        if position < len(words):
+            while end - 1 > start and words[end - 1] in _CONNECTORS:
+                end -= 1
+                flags[end] = flags[position]
+        runs.append((start, end))
+        start = end
+        if position == len(words):
+            break
+    return runs
+
+
+def _cut(text: str, spans: list[tuple[int, int]], piece: _Piece) -> str:
+    end = len(text) if piece.end == len(spans) else spans[piece.end - 1][1]
+    return text[spans[piece.start][0] : end].strip(" ,;")
+
+
+def _minus_signs(text: str, spans: list[tuple[int, int]]) -> frozenset[int]:
+    """Return the places of "-" in "+cough, -fever"; a lone one is rather a bullet or a dash."""
+    signs = [found.start() for found in _SIGNED_WORD.finditer(text)]
+    if len(signs) < 2:
+        return frozenset()
+    starts = {start: position for position, (start, _) in enumerate(spans)}
+    return frozenset(starts[at] for at in signs if text[at] == "-")
+
+
+def _section_flags(section: str) -> int:
+    name = section.strip(" :").lower()
+    flags = HISTORICAL if name in HISTORICAL_SECTIONS else 0
+    flags |= FAMILY if name in FAMILY_SECTIONS else 0
+    return flags | (HYPOTHETICAL if name in HYPOTHETICAL_SECTIONS else 0)
+
+
+def _sentence(text: str, section: str, flags: int) -> Sentence:
+    return Sentence(
+        text,
+        section,
+        negated=bool(flags & NEGATED),
+        historical=bool(flags & HISTORICAL),
+        family=bool(flags & FAMILY),
+        hypothetical=bool(flags & HYPOTHETICAL),
+    )

@@ -21,6 +21,7 @@ from fhir_adapters.units import conversion
 from fhir_adapters.values import number_of, text_of
 
 Floats = npt.NDArray[np.float64]
+_LETTERS = frozenset("ELU")
 LONGEST_DATA = 50_000_000  # characters, about 10 million samples; more is refused, not read
 
 
@@ -117,15 +118,18 @@ def _parse(data: dict[str, Any]) -> tuple[Floats, dict[str, npt.NDArray[np.bool_
         raise UnreadableSamples("value", "has SampledData without data")
     if len(text) > LONGEST_DATA:
         raise UnreadableSamples("value", "has more SampledData than is read at once")
-    tokens = np.array(text.split())  # also splits at the no-break spaces that are sent
+    tokens = text.split()  # also at the no-break spaces that are sent
     try:
-        return tokens.astype(np.float64), {}
-    except ValueError:
+        return np.fromiter(map(float, tokens), np.float64, len(tokens)), {}
+    except ValueError:  # letters among the numbers, the rarer case
         pass
-    limited = {letter: tokens == letter for letter in "LU"}
-    gaps = (tokens == "E") | limited["L"] | limited["U"]
+    limited = {
+        letter: np.fromiter((token == letter for token in tokens), bool, len(tokens))
+        for letter in "LU"
+    }
     try:
-        return np.where(gaps, "nan", tokens).astype(np.float64), limited
+        numbers = (np.nan if token in _LETTERS else float(token) for token in tokens)
+        return np.fromiter(numbers, np.float64, len(tokens)), limited
     except ValueError as problem:
         raise UnreadableSamples("value", "has SampledData with a sample that is no number") from (
             problem

@@ -20,6 +20,7 @@ _INPATIENT_CLASSES = ("IMP", "ACUTE", "NONAC", "EMER", "OBSENC", "SS")
 _UNIT_TYPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), unit_type)
     for pattern, unit_type in (
+        (r"step-? ?down|intermediate|\bpcu\b|telemetry", "step-down unit"),
         (r"neonatal|\bnicu\b", "neonatal icu"),
         (r"p(a)?ediatric (icu|intensive)|\bpicu\b", "pediatric icu"),
         (r"cardiac surgery recovery|\bcsru\b", "cardiac surgery recovery unit"),
@@ -34,7 +35,6 @@ _UNIT_TYPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"surgical (icu|intensive)|\bt?sicu\b", "surgical icu"),
         (r"\bicu\b|intensive care|critical care", "icu"),
         (r"emergency|\bed\b", "emergency department"),
-        (r"step-?down|intermediate|\bpcu\b|telemetry", "step-down unit"),
     )
 )
 

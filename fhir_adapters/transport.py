@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
 
 from fhir_adapters.access_token import AccessToken, TokenHolder
 from fhir_adapters.body import Budget, read_body
-from fhir_adapters.connections import SocketWatch, watch_of_this_thread
+from fhir_adapters.connections import SocketWatch
 from fhir_adapters.deadline import Deadline
 from fhir_adapters.errors import (
     FhirBadAnswer,
@@ -74,7 +74,7 @@ class Transport:
         clock: Callable[[], datetime],
         retry: urllib3.Retry = RETRY,
     ) -> None:
-        self.watch = SocketWatch()
+        self.watch = SocketWatch()  # for the threads that call ``get``
         self._session = session
         self._home = home
         self._tokens = tokens
@@ -146,7 +146,6 @@ class Transport:
         self, url: str, what: str, headers: Mapping[str, str], token: AccessToken | None
     ) -> Answer:
         timeout_s = min(self._deadline.require(what), _IDLE_S)
-        watching = watch_of_this_thread.set(self.watch)
         try:
             with self._session.get(
                 url,
@@ -162,7 +161,6 @@ class Transport:
             raise self._translated(exc, what) from _root(exc)
         finally:
             self.watch.release()
-            watch_of_this_thread.reset(watching)
 
     def _read(self, response: requests.Response, what: str) -> bytes:
         if response.status_code in _REDIRECTS:

@@ -56,13 +56,13 @@ def conversion(variable: Variable, unit: str, code: str, system: str) -> Convers
     ``unit``, ``code`` and ``system`` are the quantity's, "" where absent. A UCUM code counts
     before the unit text, which is read where the code is none of UCUM's.
     """
+    if len(unit) > LONGEST_UNIT or len(code) > LONGEST_UNIT or len(system) > LONGEST_UNIT:
+        return None  # no unit, and nothing that the cache should hold
     return _conversion(variable, unit, code, system)
 
 
 @lru_cache(maxsize=8192)
 def _conversion(variable: Variable, unit: str, code: str, system: str) -> Conversion | None:
-    if len(unit) > LONGEST_UNIT or len(code) > LONGEST_UNIT:
-        return None
     if code and system in MDC_SPELLINGS:
         code, system = mdc_units().get(code, ""), ""
     if code and system in UCUM_SPELLINGS:

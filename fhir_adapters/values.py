@@ -72,8 +72,8 @@ def read_value(element: dict[str, Any], variable: Variable) -> Value | Unreadabl
         also = " beside a value" if present else ""
         return Unreadable("absent", f"{variable.name} has a dataAbsentReason{also}")
     if not present:
-        other = sorted(n for n in element if n.startswith("value") and len(n) > 5)
-        what = f"{other[0]}, which is no number" if other else "no value"
+        others = [name for name in _OTHER_VALUES if name in element]
+        what = f"{others[0]}, which is no number" if others else "no value"
         return Unreadable("value", f"{variable.name} has {what}")
     if len(present) > 1:
         return Unreadable("value", f"{variable.name} has {len(present)} values where one belongs")
@@ -203,6 +203,14 @@ def _no_number(variable: Variable, element: str) -> Unreadable:
     return Unreadable("value", f"{variable.name} has a {element} without a number")
 
 
+_OTHER_VALUES = (
+    "valueDateTime",
+    "valueTime",
+    "valuePeriod",
+    "valueAttachment",
+    "valueReference",
+    "valueSampledData",
+)
 _READERS: dict[str, Callable[[object, Variable], Value | Unreadable]] = {
     "valueQuantity": read_quantity,
     "valueInteger": _read_integer,

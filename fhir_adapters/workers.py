@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import TIMEOUT_MAX
 from typing import ParamSpec, TypeVar
 
-from fhir_adapters.connections import SocketWatch
+from fhir_adapters.connections import SocketWatch, watch_of_this_thread
 from fhir_adapters.deadline import Deadline
 from fhir_adapters.errors import FhirTimeout
 
@@ -19,7 +19,12 @@ class Workers:
     """Runs jobs in threads; once the deadline has passed, cuts the connections of those left."""
 
     def __init__(self, threads: int, deadline: Deadline, watch: SocketWatch) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fhir")
+        self._pool = ThreadPoolExecutor(
+            threads,
+            thread_name_prefix="fhir",
+            initializer=watch_of_this_thread.set,  # so that any connection they use can be cut
+            initargs=(watch,),
+        )
         self._deadline = deadline
         self._watch = watch
 

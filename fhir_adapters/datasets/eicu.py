@@ -178,7 +178,7 @@ def _write_values(
     monitor = writer.device("monitor", "bedside monitor")
     ventilator = writer.device("ventilator", "ventilator or oxygen device")
     write_exam(writer, values.exam.get(stay, ()), instant_of)
-    urine_volumes = write_intake_output(writer, values.intake_output.get(stay, ()), instant_of)
+    write_intake_output(writer, values.intake_output.get(stay, ()), instant_of)
     write_respiratory(writer, values.respiratory.get(stay, ()), instant_of, ventilator)
     write_laboratory(writer, values.laboratory.get(stay, ()), instant_of)
     write_nurse_charting(writer, values.nursing.get(stay, ()), instant_of)
@@ -187,7 +187,7 @@ def _write_values(
     )
     apache = values.apache.get(stay)
     if apache is not None and last_minute >= APACHE_MINUTE:
-        write_apache(writer, apache, instant_of, with_urine=urine_volumes == 0)
+        write_apache(writer, apache, instant_of)
 
 
 def _instant_after(admission: datetime, minute: int) -> str:

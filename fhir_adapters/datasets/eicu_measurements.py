@@ -36,6 +36,7 @@ APACHE = {
     "respiratoryrate": "respiratory_rate",
     "sodium": "sodium",
     "temperature": "body_temperature",
+    "urine": "urine_output_24h",
     "wbc": "white_blood_cells",
 }
 EXAM = {
@@ -44,6 +45,8 @@ EXAM = {
     "O2 Sat% Current": "oxygen_saturation",
     "FiO2%": "fraction_inspired_oxygen",
     "Temp Current": "body_temperature",
+    "CVP": "central_venous_pressure",
+    "PEEP": "positive_end_expiratory_pressure",
 }
 EXAM_PRESSURES = {
     "BP (systolic) Current": "systolic_blood_pressure",
@@ -65,6 +68,10 @@ MONITOR = {
     "respiration": "respiratory_rate",
     "sao2": "oxygen_saturation",  # the monitor's pulse oximetry, whatever the column is called
     "temperature": "body_temperature",
+    "cvp": "central_venous_pressure",
+    "etco2": "end_tidal_carbon_dioxide",
+    "icp": "intracranial_pressure",
+    "pamean": "pulmonary_artery_mean_pressure",
 }
 VENTILATOR = {
     "RR (patient)": "respiratory_rate",
@@ -74,6 +81,14 @@ VENTILATOR = {
     "SaO2": "oxygen_saturation",
     "NIV Pt/Vent SpO2_5": "oxygen_saturation",
     "Adult Con Pt/Vent SpO2": "oxygen_saturation",
+    "PEEP": "positive_end_expiratory_pressure",
+    "PEEP/CPAP": "positive_end_expiratory_pressure",
+    "Peak Insp. Pressure": "peak_airway_pressure",
+    "Mean Airway Pressure": "mean_airway_pressure",
+    "Exhaled TV (patient)": "tidal_volume",
+    "Exhaled TV (machine)": "tidal_volume",
+    "Tidal Volume, Delivered": "tidal_volume",
+    "ETCO2": "end_tidal_carbon_dioxide",
 }
 OXYGEN_SETTINGS = frozenset(
     {
@@ -83,6 +98,7 @@ OXYGEN_SETTINGS = frozenset(
         "Set Fraction of Inspired Oxygen (FIO2)",
     }
 )
+OXYGEN_FLOWS = frozenset({"LPM O2", "Oxygen Flow Rate"})
 # A set tidal volume exists on a ventilator only; non-invasive support has none.
 VENTILATOR_SETTINGS = frozenset(
     {"Tidal Volume (set)", "Set Vt (Servo,LTV)", "Adult Con Setting Set Vt"}
@@ -104,13 +120,8 @@ def write_patient_values(
             writer.observe(variable, value, instant_of(0))
 
 
-def write_apache(
-    writer: ChartWriter, cells: Mapping[str, str], instant_of: InstantOf, *, with_urine: bool
-) -> None:
-    """Add the APACHE day-1 values (the worst of the first 24 h) as known at 24 h.
-
-    ``with_urine``: add the 24 h total as well; for stays without any itemised urine.
-    """
+def write_apache(writer: ChartWriter, cells: Mapping[str, str], instant_of: InstantOf) -> None:
+    """Add the APACHE day-1 values (the worst of the first 24 h) as known at 24 h."""
     effective = instant_of(APACHE_MINUTE)
     for column, variable in APACHE.items():
         value = number(cells[column])
@@ -122,9 +133,6 @@ def write_apache(
         writer.observe("glasgow_coma_scale", total, effective)
     if cells["vent"] in ("0", "1"):
         writer.observe_flag("mechanical_ventilation", cells["vent"] == "1", effective)
-    urine = number(cells["urine"])
-    if with_urine and urine is not None:
-        writer.observe("urine_output", urine, effective)
 
 
 def write_exam(writer: ChartWriter, rows: Iterable[Row], instant_of: InstantOf) -> None:
@@ -173,9 +181,8 @@ def _coma_score(rows: list[Mapping[str, str]]) -> float | None:
     return total if len(parts) < len(GCS_PARTS) else sum(parts.values())
 
 
-def write_intake_output(writer: ChartWriter, rows: Iterable[Row], instant_of: InstantOf) -> int:
-    """Add urine volumes and body weights; return the number of urine volumes."""
-    urine_count = 0
+def write_intake_output(writer: ChartWriter, rows: Iterable[Row], instant_of: InstantOf) -> None:
+    """Add urine volumes and body weights."""
     for row in rows:
         value = number(row.cells["cellvaluenumeric"])
         path, label = row.cells["cellpath"], row.cells["celllabel"]
@@ -186,8 +193,6 @@ def write_intake_output(writer: ChartWriter, rows: Iterable[Row], instant_of: In
             writer.observe("body_weight", value, effective, issued=issued)
         elif "|Output (ml)|" in path and _URINE.search(label) and not _NOT_A_VOLUME.search(label):
             writer.observe("urine_output", value, effective, issued=issued)
-            urine_count += 1
-    return urine_count
 
 
 def write_respiratory(
@@ -204,6 +209,8 @@ def write_respiratory(
         elif label in OXYGEN_SETTINGS:
             percent = as_percent(value)
             writer.observe("fraction_inspired_oxygen", percent, effective, issued=issued)
+        elif label in OXYGEN_FLOWS:
+            writer.observe("oxygen_flow_rate", value, effective, issued=issued)
         elif label in VENTILATOR_SETTINGS and value > 0:
             writer.observe_flag("mechanical_ventilation", True, effective, issued=issued)
 
@@ -217,9 +224,12 @@ def write_monitor(
 ) -> None:
     """Add what the bedside monitor stored."""
     for row in aperiodic:
-        cuff = _numbers(row.cells, CUFF)
+        effective, cuff = instant_of(row.effective), _numbers(row.cells, CUFF)
         if cuff:
-            writer.observe_panel(BLOOD_PRESSURE_PANEL, cuff, instant_of(row.effective), monitor)
+            writer.observe_panel(BLOOD_PRESSURE_PANEL, cuff, effective, monitor)
+        output = number(row.cells["cardiacoutput"])
+        if output is not None:
+            writer.observe("cardiac_output", output, effective, monitor)
     for row in periodic:
         effective = instant_of(row.effective)
         for variable, value in _numbers(row.cells, MONITOR).items():

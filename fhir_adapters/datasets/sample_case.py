@@ -30,7 +30,6 @@ Panel = Literal[
     "cardiac",
     "coagulation",
     "liver",
-    "glucose",
 ]
 
 
@@ -44,7 +43,7 @@ class LabDraw:
 
 @dataclass(frozen=True, slots=True)
 class SampleNote:
-    """A note; ``text`` quotes the chart by ``{variable}``, ``{first_variable}`` for its first value.
+    """A note. ``{lactate}`` in its text quotes the chart, ``{first_lactate}`` the first value.
 
     Quoted are values that stood in the chart when the note was written, never later ones.
     """

@@ -34,7 +34,6 @@ PANELS: Mapping[Panel, tuple[str, ...]] = {
     "cardiac": ("troponin_i", "nt_pro_bnp"),
     "coagulation": ("international_normalized_ratio",),
     "liver": ("albumin", "bilirubin"),
-    "glucose": ("glucose",),
 }
 DECIMALS = {
     "albumin": 1,

@@ -114,7 +114,7 @@ def _variables(
         0.8 * driver["vasoplegia"] + 0.9 * driver["hypovolaemia"] + 0.8 * driver["pump_failure"],
         1.3,
     )
-    shunt = driver["lung_injury"] + 0.6 * driver["congestion"]
+    shunt = driver["lung_injury"] + 0.75 * driver["congestion"]
     values = _circulation(base, driver, temperature, low_flow, shunt, daily)
     values.update(_gas_exchange(base, driver, fraction, low_flow, shunt))
     values.update(_kidney(base, driver, low_flow))
@@ -145,15 +145,15 @@ def _circulation(
 ) -> dict[str, Floats]:
     answer = (
         9 * (temperature - NORMAL_TEMPERATURE_CEL)
-        + 30 * low_flow
+        + 36 * low_flow
         + 14 * shunt
         + 16 * driver["stress"]
         + 14 * driver["ketoacidosis"]
     )
     mean = (
         base.mean_bp
-        - 30 * driver["vasoplegia"]
-        - 24 * driver["hypovolaemia"]
+        - 38 * driver["vasoplegia"]
+        - 28 * driver["hypovolaemia"]
         - 12 * driver["pump_failure"]
         + 14 * driver["stress"]
         + 3 * daily
@@ -232,7 +232,7 @@ def _blood(base: Baseline, driver: Mapping[str, Floats]) -> dict[str, Floats]:
         "white_blood_cells": _lagged(base.white_cells + 12 * inflammation, lag_hours=4)
         + 5 * driver["ketoacidosis"],
         "platelets": _lagged(
-            base.platelets * (1 - 0.4 * driver["vasoplegia"] - 0.2 * driver["blood_loss"]),
+            base.platelets * (1 - 0.65 * driver["vasoplegia"] - 0.2 * driver["blood_loss"]),
             lag_hours=18,
         ),
         "c_reactive_protein": _lagged(4 + 230 * inflammation**1.5, lag_hours=10),

@@ -6,7 +6,7 @@ Both are fitted pooled, and again for each availability pattern with enough case
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,7 @@ from model.calibration import (
     ConformalSets,
     LogitMap,
     Thresholds,
-    availability_pattern,
 )
-from model.tokens import TokenArrays
 from model.training.metrics import calibration_line
 
 Floats = npt.NDArray[np.float64]
@@ -30,11 +28,6 @@ STEEPEST, FLATTEST = 4.0, 0.25  # slopes beyond these say that the logits are of
 
 class CalibrationError(ValueError):
     """The tuning cases do not allow a calibration."""
-
-
-def patterns_of(tokens: Sequence[TokenArrays]) -> npt.NDArray[np.str_]:
-    """Return the availability pattern of each case (n,)."""
-    return np.array([availability_pattern(arrays.available) for arrays in tokens])
 
 
 def fit_calibration(

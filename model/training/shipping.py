@@ -12,11 +12,11 @@ import numpy as np
 from model.applicability import fit_applicability
 from model.calibration import Calibration
 from model.checkpoint import ModelInfo, TaskSpec
+from model.training.availability import cases_by_pattern
 from model.training.cohort import Cohort
 from model.training.export import export_checkpoint
-from model.training.fit_calibration import fit_calibration, fit_conformal, patterns_of
+from model.training.fit_calibration import PATTERN_CASES, fit_calibration, fit_conformal
 from model.training.loop import Trained
-from model.training.predict import predict_logits
 from model.training.settings import TrainingSettings
 
 MODEL_NAME = "meam-risk"
@@ -49,19 +49,16 @@ def ship(
 ) -> None:
     """Calibrate on the tuning cases and write the checkpoint folder."""
     tasks = settings.network.tasks
-    logits = predict_logits(trained.network, tuning.tokens())
-    patterns = patterns_of(tuning.tokens())
+    cases = cases_by_pattern(trained.network, tuning.tokens(), enough=PATTERN_CASES)
     calibration, conformal = {}, {}
     for place, task in enumerate(tasks):
-        outcomes = tuning.labels(task)
+        outcomes = tuning.labels(task)[cases.rows]
         known = np.isfinite(outcomes)
-        column = logits[known, place]
-        fitted = fit_calibration(outcomes[known], column, patterns[known])
-        probabilities = calibrated(fitted, column, patterns[known])
+        column, patterns = cases.logits[known, place], cases.patterns[known]
+        fitted = fit_calibration(outcomes[known], column, patterns)
+        probabilities = calibrated(fitted, column, patterns)
         calibration[task] = fitted
-        conformal[task] = fit_conformal(
-            outcomes[known], probabilities, patterns[known], alpha=ALPHA
-        )
+        conformal[task] = fit_conformal(outcomes[known], probabilities, patterns, alpha=ALPHA)
     export_checkpoint(
         folder,
         trained.network,

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from lime.lime_base import LimeBase
 
+from model.shapley import standard_errors
+
 with warnings.catch_warnings():
     # shap sets up its plot colours on import in a way that newer matplotlib announces to end.
     warnings.simplefilter("ignore", PendingDeprecationWarning)
@@ -42,8 +44,8 @@ class Attribution:
 def shap_attribution(game: Game, token_count: int, *, pairs: int, seed: int) -> Attribution:
     """Explain with package ``shap``: antithetic permutations of token presence.
 
-    Every pair is explained by itself, since its two passes are not independent. A few pairs say
-    little about the error of one token, which is therefore drawn halfway to the row's mean.
+    Every pair is explained by itself, since its two passes are not independent; the standard
+    errors are those that serving states (model/shapley.py).
     """
     if token_count == 0:
         return Attribution(np.zeros(0), np.zeros(0))
@@ -54,8 +56,7 @@ def shap_attribution(game: Game, token_count: int, *, pairs: int, seed: int) -> 
     by_pair = np.stack([_one_pair(explainer, token_count) for _ in range(pairs)])  # (pairs, n)
     if pairs < 2:
         return Attribution(by_pair[0], np.zeros(token_count))
-    variance = by_pair.var(axis=0, ddof=1) / pairs
-    return Attribution(by_pair.mean(axis=0), np.sqrt((variance + variance.mean()) / 2))
+    return Attribution(by_pair.mean(axis=0), standard_errors(by_pair))
 
 
 def _one_pair(explainer: shap.PermutationExplainer, token_count: int) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -20,7 +21,7 @@ class FhirStub:
         self.answers: dict[str, Any] = world.full_prefetch()
         self.delays_s: dict[str, float] = {}
         self.requests: list[Request] = []
-        server.expect_request(world_path()).respond_with_handler(self._answer)
+        server.expect_request(re.compile("/r4/.*")).respond_with_handler(self._answer)
 
     @property
     def asked(self) -> list[str]:
@@ -42,12 +43,6 @@ class FhirStub:
         return Response(json.dumps(answer), mimetype="application/fhir+json")
 
 
-def world_path() -> Any:
-    import re
-
-    return re.compile("/r4/.*")
-
-
 def key_of(request: Request) -> str:
     """The prefetch key that a request is about; else its path."""
     path, category = request.path.removeprefix("/r4/"), request.args.get("category", "")
@@ -59,6 +54,8 @@ def key_of(request: Request) -> str:
         "activity": "deviceData",
         "procedure": "deviceData-procedure",
     }
+    if "code" in request.args:
+        return "bedside"
     if path == "Observation":
         return observations[category] if not request.args.get("page") else "page-2"
     return "notes" if path == "DocumentReference" else path

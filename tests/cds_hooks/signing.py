@@ -30,7 +30,9 @@ def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def jwk(key: Any, kid: str = KID, **members: Any) -> dict[str, Any]:
-    algorithm = jwt.algorithms.RSAAlgorithm if hasattr(key, "decrypt") else jwt.algorithms.ECAlgorithm
+    algorithm = (
+        jwt.algorithms.RSAAlgorithm if hasattr(key, "decrypt") else jwt.algorithms.ECAlgorithm
+    )
     return {**json.loads(algorithm.to_jwk(key.public_key())), "kid": kid, "use": "sig", **members}
 
 

@@ -43,7 +43,9 @@ def issuer(**changes: Any) -> TrustedIssuer:
 def secured(service: Service) -> Any:
     """Makes clients of a service that asks for JWTs; the issuer's members by keyword."""
 
-    def make(clock: Any = lambda: world.NOW, protect_discovery: bool = False, **changes: Any) -> Any:
+    def make(
+        clock: Any = lambda: world.NOW, protect_discovery: bool = False, **changes: Any
+    ) -> Any:
         return service(
             clock=clock,
             mode_auth="jwt",
@@ -77,7 +79,8 @@ def test_a_good_jwt_is_accepted(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwdw==", "Bearer a.b.c", "Bearer " + "x" * 20_000]
+    "header",
+    [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwdw==", "Bearer a.b.c", "Bearer " + "x" * 20_000],
 )
 def test_r67_without_a_jwt_401(client: FlaskClient, header: str | None) -> None:
     sent = {"Authorization": header} if header is not None else {}
@@ -107,7 +110,8 @@ def test_r15_discovery_may_be_protected(secured: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [{"kid": None}, {"kid": ""}, {"kid": 1}, {"typ": None}, {"typ": "at+jwt"}, {"crit": ["b64"]}]
+    "header",
+    [{"kid": None}, {"kid": ""}, {"kid": 1}, {"typ": None}, {"typ": "at+jwt"}, {"crit": ["b64"]}],
 )
 def test_r68_the_header_needs_kid_and_typ(client: FlaskClient, header: dict[str, Any]) -> None:
     _refused(_post(client, _signed(header)))
@@ -142,9 +146,13 @@ def test_the_hand_signed_jwt_is_good_when_nothing_is_wrong_with_it(client: Flask
 
 
 def test_r69_alg_none_is_refused(client: FlaskClient) -> None:
-    parts = [_b64(json.dumps(part).encode()) for part in (
-        {"alg": "none", "typ": "JWT", "kid": signing.KID}, claims(),
-    )]
+    parts = [
+        _b64(json.dumps(part).encode())
+        for part in (
+            {"alg": "none", "typ": "JWT", "kid": signing.KID},
+            claims(),
+        )
+    ]
     _refused(_post(client, ".".join([*parts, ""])))
 
 
@@ -374,7 +382,9 @@ def test_r74_times_with_a_minute_of_leeway(
 
 @pytest.mark.parametrize("value", ["soon", True, [], 1e300, float("inf"), float("nan"), 10**400])
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
-def test_r74_times_that_are_no_times_are_refused(client: FlaskClient, name: str, value: Any) -> None:
+def test_r74_times_that_are_no_times_are_refused(
+    client: FlaskClient, name: str, value: Any
+) -> None:
     _refused(_post(client, _signed({}, **{name: value})))
 
 
@@ -427,7 +437,9 @@ def test_r75_of_many_at_once_one_is_first(tmp_path: Path) -> None:
 
 
 def test_r75_seen_ids_are_forgotten_after_they_expire(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path / 's.sqlite'}", KeyRing([new_key()]), clock=lambda: world.NOW)
+    store = Store(
+        f"sqlite:///{tmp_path / 's.sqlite'}", KeyRing([new_key()]), clock=lambda: world.NOW
+    )
     now_s = world.NOW.timestamp()
     store.first_use("iss", "old", now_s - 1)
     store.first_use("iss", "new", now_s + 1)
@@ -483,5 +495,8 @@ def test_prefetch_only_issuers_are_never_called_back(secured: Any, httpserver: H
     del request["prefetch"]["notes"]
     response = client.post(URL, json=request, headers=bearer(token()))
     assert response.status_code == 200
-    assert "clinical notes: not available, the client did not send it" in response.json["cards"][0]["detail"]
+    assert (
+        "clinical notes: not available, the client did not send it"
+        in response.json["cards"][0]["detail"]
+    )
     assert httpserver.log == []

@@ -97,21 +97,36 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "at most one recommended",
     ),
     ("r47 label", {"suggestions": (Suggestion("", "s"),)}, "needs label"),
-    ("r49 no description", {"suggestions": (Suggestion("a", "s", (Action("create", "", ORDER),)),)},
-     "description is required"),
-    ("r49 create nothing", {"suggestions": (Suggestion("a", "s", (Action("create", "d"),)),)},
-     "carries a whole resource"),
-    ("r49 update without id",
-     {"suggestions": (Suggestion("a", "s", (Action("update", "d", ORDER),)),)}, "needs its id"),
-    ("r49 delete with resource",
-     {"suggestions": (Suggestion("a", "s", (Action("delete", "d", ORDER, "Task/1"),)),)},
-     "carries no resource"),
-    ("r49 delete absolute",
-     {"suggestions": (Suggestion("a", "s", (Action("delete", "d", None, "http://x/Task/1"),)),)},
-     "relative reference"),
-    ("r3 null in resource",
-     {"suggestions": (Suggestion("a", "s", (Action("create", "d", {**ORDER, "note": []}),)),)},
-     "action.resource.note is null or empty"),
+    (
+        "r49 no description",
+        {"suggestions": (Suggestion("a", "s", (Action("create", "", ORDER),)),)},
+        "description is required",
+    ),
+    (
+        "r49 create nothing",
+        {"suggestions": (Suggestion("a", "s", (Action("create", "d"),)),)},
+        "carries a whole resource",
+    ),
+    (
+        "r49 update without id",
+        {"suggestions": (Suggestion("a", "s", (Action("update", "d", ORDER),)),)},
+        "needs its id",
+    ),
+    (
+        "r49 delete with resource",
+        {"suggestions": (Suggestion("a", "s", (Action("delete", "d", ORDER, "Task/1"),)),)},
+        "carries no resource",
+    ),
+    (
+        "r49 delete absolute",
+        {"suggestions": (Suggestion("a", "s", (Action("delete", "d", None, "http://x/Task/1"),)),)},
+        "relative reference",
+    ),
+    (
+        "r3 null in resource",
+        {"suggestions": (Suggestion("a", "s", (Action("create", "d", {**ORDER, "note": []}),)),)},
+        "action.resource.note is null or empty",
+    ),
     ("r50 no display", {"override_reasons": (Coding("c", "http://s"),)}, "needs a display"),
     ("r51 relative", {"links": (Link("a", "/x"),)}, "link.url"),
     ("r51 script", {"links": (Link("a", "javascript:alert(1)"),)}, "link.url"),
@@ -166,7 +181,9 @@ def test_r49_update_and_delete_actions() -> None:
     whole = {**ORDER, "id": "1"}
     assert Action("update", "d", whole).to_json()["resource"] == whole
     assert Action("delete", "d", resource_id="Task/1").to_json() == {
-        "type": "delete", "description": "d", "resourceId": "Task/1",
+        "type": "delete",
+        "description": "d",
+        "resourceId": "Task/1",
     }
 
 

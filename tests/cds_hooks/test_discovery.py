@@ -18,7 +18,7 @@ ALLOWED_2_0 = {
     *(f"context.{name}" for name in ("patientId", "userId", "encounterId")),
     *("userPractitionerId", "userPractitionerRoleId", "userPatientId", "userRelatedPersonId"),
 }
-SEARCH_PARAMETERS = {"patient", "category", "date", "_count", "_sort"}
+SEARCH_PARAMETERS = {"patient", "category", "code", "date", "_count", "_sort"}
 
 
 def _services(client: FlaskClient) -> list[dict[str, object]]:
@@ -67,6 +67,7 @@ def test_r10_prefetch_maps_strings_to_strings(client: FlaskClient) -> None:
         "vitalSigns",
         "laboratory",
         "notes",
+        "bedside",
         "deviceData",
         "deviceData-procedure",
     ]
@@ -120,16 +121,17 @@ def test_r17_queries_keep_to_the_recommended_subset(tmp_path: Path, dialect: str
         names = [pair.partition("=")[0] for pair in query.split("&")]
         assert set(names) <= SEARCH_PARAMETERS
         assert len(names) == len(set(names)), "the sandbox merges repeated parameters"
-        assert "," not in query, "one value each: some EHRs take one category at a time"
+        categories = query.partition("category=")[2].partition("&")[0]
+        assert "," not in categories, "some EHRs take one category at a time"
 
 
-def test_r17_observation_searches_name_patient_and_category(tmp_path: Path) -> None:
+def test_r17_observation_searches_name_patient_and_category_or_code(tmp_path: Path) -> None:
     (service,) = published_services(world.settings(tmp_path))
     searches = [one.query for one in service.prefetch if one.query.startswith("Observation?")]
-    assert len(searches) == 4
+    assert len(searches) == 5
     for query in searches:
         assert "patient={{context.patientId}}" in query
-        assert re.search(r"&category=[a-z-]+&", query)
+        assert re.search(r"&(category=[a-z-]+|code=[0-9a-z_,-]+)&", query)
 
 
 def test_r18_release_3_adds_one_date_bound_and_keeps_the_order(service: Service) -> None:
@@ -151,3 +153,10 @@ def test_device_categories_are_the_sites_choice(service: Service) -> None:
     assert isinstance(prefetch, dict)
     assert "category=phd" in prefetch["deviceData-phd"]
     assert "deviceData" not in prefetch
+
+
+def test_what_is_charted_under_any_category_is_asked_by_code(client: FlaskClient) -> None:
+    prefetch = _services(client)[0]["prefetch"]
+    assert isinstance(prefetch, dict)
+    codes = prefetch["bedside"].partition("code=")[2].partition("&")[0].split(",")
+    assert {"9269-2", "9187-6", "3150-6", "mechanical_ventilation"} <= set(codes)

@@ -60,7 +60,7 @@ def test_the_shapes_of_the_specification_are_stored(client: FlaskClient, item: A
     assert row.outcome_timestamp == item["outcomeTimestamp"]
 
 
-@pytest.mark.parametrize("body", [[], "x", None, {}, {"feedback": {}}, {"feedback": None}, ACCEPTED])
+@pytest.mark.parametrize("body", [[], "x", 1, {}, {"feedback": {}}, {"feedback": None}, ACCEPTED])
 def test_r58_the_body_is_an_object_with_an_array(client: FlaskClient, body: Any) -> None:
     response = client.post(URL, json=body)
     assert response.status_code == 400
@@ -152,9 +152,7 @@ def test_r63_the_same_item_twice_in_a_batch_is_stored_once(client: FlaskClient) 
     assert len(_rows(client)) == 1
 
 
-def test_r65_unknown_cards_are_accepted_flagged_and_counted(
-    client: FlaskClient, log: Any
-) -> None:
+def test_r65_unknown_cards_are_accepted_flagged_and_counted(client: FlaskClient, log: Any) -> None:
     assert _post(client, OVERRIDDEN).status_code == 200
     assert [row.known_card for row in _rows(client)] == [False]
     assert json.loads(log.getvalue().splitlines()[-1])["unknown"] == 1
@@ -172,7 +170,13 @@ def test_a_suggestion_that_we_offered_is_known(client: FlaskClient) -> None:
     store = _store(client)
     suggestion = ACCEPTED["acceptedSuggestions"][0]["id"]
     card = StoredCard(
-        str(ACCEPTED["card"]), "meam-risk", "h", "open", "p", "info", "m",
+        str(ACCEPTED["card"]),
+        "meam-risk",
+        "h",
+        "open",
+        "p",
+        "info",
+        "m",
         suggestion_uuids=(suggestion,),
     )
     store.record_answer([], [card], {})

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
+from cds_hooks import tables
 from cds_hooks.admission import Admission
 from cds_hooks.errors import Overloaded
 from cds_hooks.parts import parts_of
@@ -226,10 +228,6 @@ def test_an_answer_that_cannot_be_recorded_is_not_given(client: FlaskClient) -> 
 
 
 def test_shadow_mode_stores_and_shows_nothing(service: Service) -> None:
-    from sqlalchemy import select
-
-    from cds_hooks import tables
-
     client = service(mode="shadow")
     assert client.post(URL, json=world.hook_request()).json == {"cards": []}
     store = parts_of(client.application).store

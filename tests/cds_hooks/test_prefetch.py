@@ -65,9 +65,7 @@ def test_full_prefetch_asks_the_server_nothing(client: FlaskClient, fhir: FhirSt
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_r33_only_the_missing_key_is_fetched(
-    client: FlaskClient, fhir: FhirStub, key: str
-) -> None:
+def test_r33_only_the_missing_key_is_fetched(client: FlaskClient, fhir: FhirStub, key: str) -> None:
     whole = client.post(URL, json=_request(fhir, world.full_prefetch()))
     partial = client.post(URL, json=_request(fhir, _without(key)))
     assert fhir.asked == [key]
@@ -124,9 +122,7 @@ def test_r30_the_token_does_not_follow_a_redirect_elsewhere(
     elsewhere = httpserver.url_for("/stolen").replace("localhost", "127.0.0.1")
     assert elsewhere.partition("/stolen")[0] != fhir.base_url.partition("/r4")[0]
     fhir.answers["laboratory"] = Response(status=302, headers={"Location": elsewhere})
-    assert "laboratory results: not available" in _detail(
-        client.post(URL, json=_request(fhir, {}))
-    )
+    assert "laboratory results: not available" in _detail(client.post(URL, json=_request(fhir, {})))
     assert not [entry for entry, _ in httpserver.log if entry.path.startswith("/stolen")]
 
 
@@ -267,7 +263,7 @@ def test_r35_no_clinical_data_at_all_is_412_not_an_empty_list(
         fhir.answers[key] = 503
     response = client.post(URL, json=_request(fhir, {"patient": world.patient()}))
     assert response.status_code == 412
-    assert "vitalSigns, laboratory, notes, deviceData" in response.json["issue"][0]["diagnostics"]
+    assert "vitalSigns, laboratory, notes, bedside, deviceData" in response.json["issue"][0]["diagnostics"]
 
 
 @pytest.mark.parametrize("answer", [403, 500, Response("<html>", mimetype="text/html")])
@@ -408,7 +404,10 @@ def test_note_attachments_are_fetched_from_the_server(
 ) -> None:
     text = base64.b64encode(b"Patient looks septic.").decode()
     fhir.answers["Binary/b1"] = {
-        "resourceType": "Binary", "id": "b1", "contentType": "text/plain", "data": text,
+        "resourceType": "Binary",
+        "id": "b1",
+        "contentType": "text/plain",
+        "data": text,
     }
     linked = world.note(contentType="text/plain", url="Binary/b1")
     prefetch = {**world.full_prefetch(), "notes": world.bundle([linked])}

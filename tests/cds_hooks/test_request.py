@@ -59,7 +59,11 @@ WRONG: list[tuple[str, Change, str]] = [
     ),
     ("r22 number", lambda r: r.update(hookInstance=42), "got a number"),
     ("r23 no context", lambda r: r.pop("context"), "$.context: required"),
-    ("r23 context null", lambda r: r.update(context=None), "$.context: expected an object, got nul"),
+    (
+        "r23 context null",
+        lambda r: r.update(context=None),
+        "$.context: expected an object, got nul",
+    ),
     ("r23 no user", lambda r: r["context"].pop("userId"), "$.context.userId: required"),
     ("r23 bare user", lambda r: r["context"].update(userId="doc-1"), "expected Type/id"),
     ("r23 device user", lambda r: r["context"].update(userId="Device/1"), "expected Type/id"),
@@ -72,7 +76,11 @@ WRONG: list[tuple[str, Change, str]] = [
     ("r23 encounter null", lambda r: r["context"].update(encounterId=None), "got null"),
     ("r24 token, no server", lambda r: r.pop("fhirServer"), "$.fhirServer: required where"),
     ("r25 other scheme", lambda r: r.update(fhirServer="file:///etc"), "$.fhirServer: expected a"),
-    ("r26 token missing", lambda r: r["fhirAuthorization"].pop("access_token"), "access_token: req"),
+    (
+        "r26 token missing",
+        lambda r: r["fhirAuthorization"].pop("access_token"),
+        "access_token: req",
+    ),
     (
         "r26 token splits headers",
         lambda r: r["fhirAuthorization"].update(access_token="a\r\nX: b"),
@@ -91,7 +99,11 @@ WRONG: list[tuple[str, Change, str]] = [
         "$.fhirAuthorization.patient: is not the patient",
     ),
     ("prefetch is a list", lambda r: r.update(prefetch=[]), "$.prefetch: expected an object"),
-    ("prefetch text", lambda r: r["prefetch"].update(notes="x"), "$.prefetch.notes: expected an obj"),
+    (
+        "prefetch text",
+        lambda r: r["prefetch"].update(notes="x"),
+        "$.prefetch.notes: expected an obj",
+    ),
     (
         "prefetch without type",
         lambda r: r["prefetch"].update(notes={"a": 1}),
@@ -100,7 +112,9 @@ WRONG: list[tuple[str, Change, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "message"), [case[1:] for case in WRONG], ids=[c[0] for c in WRONG])
+@pytest.mark.parametrize(
+    ("change", "message"), [case[1:] for case in WRONG], ids=[c[0] for c in WRONG]
+)
 def test_r21_to_r26_wrong_members_are_named(
     client: FlaskClient, change: Change, message: str
 ) -> None:

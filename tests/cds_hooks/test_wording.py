@@ -42,7 +42,13 @@ from tests.cds_hooks.conftest import Service
 URL = "/cds-services/meam-risk"
 MOMENT = Moment(world.NOW, ZoneInfo("UTC"), timedelta(hours=24))
 SENTENCE = SentenceEvidence(
-    "Denies chest pain.", "", "Progress note", world.NOW - timedelta(hours=5), True, False, False,
+    "Denies chest pain.",
+    "",
+    "Progress note",
+    world.NOW - timedelta(hours=5),
+    True,
+    False,
+    False,
     False,
 )
 HOSTILE = [
@@ -57,7 +63,8 @@ HOSTILE = [
     "**bold** __bold__ *em* _em_ ~~del~~ `code` ```fence",
     "a\n\n# heading\n\n- item\n\n> quote\n\n| a | b |\n|---|---|\n| 1 | 2 |",
     "[ref]: https://evil.example 'x'\n\n[ref]",
-    "\u202eevil\u202c \u2066a\u2069 zero\u200bwidth \ufeffbom \x00nul \x1b[31mred \ud800 \U000e0041",
+    "\u202eevil\u202c \u2066a\u2069 zero\u200bwidth \ufeffbom \x00nul \x1b[31mred",
+    "\ud800 \U000e0041 \u00ad \ufe0f",
     "\\[a](b) \\\\<b>",
     "<!-- comment --> <![CDATA[x]]> <?php ?> </p><p>",
 ]
@@ -79,8 +86,15 @@ def _texts(markdown: str) -> tuple[set[str], str]:
 def test_r41_hostile_text_stays_text(text: str) -> None:
     types, shown = _texts(f"- Note: “{escaped(text)}”")
     assert types <= {
-        "bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close",
-        "paragraph_open", "paragraph_close", "inline", "text", "text_special",
+        "bullet_list_open",
+        "bullet_list_close",
+        "list_item_open",
+        "list_item_close",
+        "paragraph_open",
+        "paragraph_close",
+        "inline",
+        "text",
+        "text_special",
     }
     assert "<" not in escaped(text)
     bare = re.sub(r"\s", "", shown)
@@ -120,8 +134,15 @@ def test_r41_a_hostile_chart_gives_a_harmless_card(service: Service, text: str) 
     (card,) = service().post(URL, json=world.hook_request(prefetch)).json["cards"]
     types, _ = _texts(card["detail"])
     assert types <= {
-        "bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close",
-        "paragraph_open", "paragraph_close", "inline", "text", "text_special",
+        "bullet_list_open",
+        "bullet_list_close",
+        "list_item_open",
+        "list_item_close",
+        "paragraph_open",
+        "paragraph_close",
+        "inline",
+        "text",
+        "text_special",
     }
     assert "<" not in card["detail"]
     assert card["summary"].isprintable()
@@ -137,8 +158,17 @@ def _line(evidence: Any, weight: float = 0.5, sources: tuple[str, ...] = ("X/1",
 
 def test_a_measured_value_has_value_unit_time_course_and_source() -> None:
     evidence = StructuredEvidence(
-        "lactate", "Lactate", "mmol/L", True, 4.1, "", world.NOW - timedelta(hours=2),
-        1.2, 4.1, 5, 0.42,
+        "lactate",
+        "Lactate",
+        "mmol/L",
+        True,
+        4.1,
+        "",
+        world.NOW - timedelta(hours=2),
+        1.2,
+        4.1,
+        5,
+        0.42,
     )
     assert _line(evidence, 0.5, ("Observation/12", "Observation/11")) == (
         "- Moderately raises the risk: Lactate 4.1 mmol/L (2026-11-23 10:00 UTC, 2 h before;"
@@ -191,8 +221,15 @@ def test_what_a_sentence_does_not_assert_now_is_said(flag: str, words: str) -> N
 
 def test_a_patch_of_device_data_has_its_time_and_coverage() -> None:
     evidence = DeviceEvidence(
-        "heart_rate", "Heart rate", "/min", world.NOW - timedelta(hours=6), world.NOW,
-        112.4, 88, 140, 0.92,
+        "heart_rate",
+        "Heart rate",
+        "/min",
+        world.NOW - timedelta(hours=6),
+        world.NOW,
+        112.4,
+        88,
+        140,
+        0.92,
     )
     assert _line(evidence, 0.8, ("Observation/77",)) == (
         "- Strongly raises the risk: Heart rate 112 per min on average (2026-11-23 06:00 to"
@@ -246,7 +283,7 @@ RECORD = PatientRecord(
 def _card(
     tmp_path: Path,
     record: PatientRecord = RECORD,
-    report: ReadingReport = ReadingReport(),
+    report: ReadingReport | None = None,
     task: dict[str, Any] | None = None,
     settings: Settings | None = None,
     **explanation: Any,
@@ -256,7 +293,11 @@ def _card(
         first = dataclasses.replace(prediction.tasks[0], **task)
         prediction = dataclasses.replace(prediction, tasks=(first,))
     written = write_card(
-        prediction, explained, report, settings or world.settings(tmp_path), "https://x.org/{}".format
+        prediction,
+        explained,
+        report or ReadingReport(),
+        settings or world.settings(tmp_path),
+        "https://x.org/{}".format,
     )
     return written.card if written else None
 
@@ -271,7 +312,9 @@ def test_an_uncertain_model_says_so_first(tmp_path: Path) -> None:
     card = _card(tmp_path, task={"risk_group": "uncertain", "probability": 0.3})
     assert card is not None
     assert card.summary.endswith("(average 14 %); the model is uncertain; raised most by: Lactate.")
-    assert "at 90 % confidence it cannot tell this patient from those with the outcome" in card.detail
+    assert (
+        "at 90 % confidence it cannot tell this patient from those with the outcome" in card.detail
+    )
     assert "Do not rely on the figure." in card.detail
 
 
@@ -305,15 +348,15 @@ def test_an_explanation_that_failed_its_check_is_not_shown(tmp_path: Path) -> No
 def test_tokens_within_their_own_error_are_no_reasons(tmp_path: Path) -> None:
     _, explained = world.LinearPredictor()(RECORD)
     assert explained is not None
-    noisy = tuple(
-        dataclasses.replace(t, shap_standard_error_logit=9.0) for t in explained.tokens
-    )
+    noisy = tuple(dataclasses.replace(t, shap_standard_error_logit=9.0) for t in explained.tokens)
     assert "No single finding stands out." in _detail(tmp_path, tokens=noisy)
 
 
 def test_at_most_five_reasons_the_strongest(tmp_path: Path) -> None:
     many = tuple(Sentence(f"Looks septic {n}.") for n in range(20))
-    record = dataclasses.replace(RECORD, notes=(dataclasses.replace(RECORD.notes[0], sentences=many),))
+    record = dataclasses.replace(
+        RECORD, notes=(dataclasses.replace(RECORD.notes[0], sentences=many),)
+    )
     assert _detail(tmp_path, record).count("the risk:") == 5
 
 
@@ -374,7 +417,7 @@ def test_outside_the_intended_population_is_an_info_card(client: FlaskClient) ->
 
 
 def test_too_little_data_is_an_info_card(client: FlaskClient) -> None:
-    empty = {key: None for key in world.full_prefetch()}
+    empty = dict.fromkeys(world.full_prefetch())
     prefetch = {**empty, "patient": world.patient()}
     (card,) = client.post(URL, json=world.hook_request(prefetch)).json["cards"]
     assert card["summary"] == "No risk estimate: The chart holds too few data."

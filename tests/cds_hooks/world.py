@@ -6,7 +6,9 @@ Each test takes it and breaks one thing.
 from __future__ import annotations
 
 import base64
+import json
 import math
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -96,9 +98,7 @@ def _prediction(
     )
 
 
-def _explanation(
-    tokens: tuple[TokenAttribution, ...], empty: float, logit: float
-) -> Explanation:
+def _explanation(tokens: tuple[TokenAttribution, ...], empty: float, logit: float) -> Explanation:
     groups = tuple(
         GroupAttribution(
             name,
@@ -269,7 +269,12 @@ def laboratory(lactate: float = 4.1) -> list[dict[str, Any]]:
 def device_data() -> list[dict[str, Any]]:
     return [
         observation(
-            f"dev-{n}", "8867-4", 100 + n % 3, "/min", 6 - n / 10, "activity",
+            f"dev-{n}",
+            "8867-4",
+            100 + n % 3,
+            "/min",
+            6 - n / 10,
+            "activity",
             device={"reference": "Device/watch"},
         )
         for n in range(40)
@@ -287,7 +292,10 @@ def note(
         "resourceType": "DocumentReference",
         "id": identity,
         "status": "current",
-        "type": {"coding": [{"system": "http://loinc.org", "code": "11506-3"}], "text": "Progress note"},
+        "type": {
+            "coding": [{"system": "http://loinc.org", "code": "11506-3"}],
+            "text": "Progress note",
+        },
         "subject": {"reference": f"Patient/{PATIENT}"},
         "date": hours_before(5),
         "content": [{"attachment": content}],
@@ -311,6 +319,7 @@ def full_prefetch() -> dict[str, Any]:
         "vitalSigns": bundle(vital_signs()),
         "laboratory": bundle(laboratory()),
         "notes": bundle([note()]),
+        "bedside": bundle([observation("gcs-1", "9269-2", 14, "{score}", 4, "survey")]),
         "deviceData": bundle(device_data()),
         "deviceData-procedure": bundle([]),
     }
@@ -327,9 +336,7 @@ def calm_prefetch() -> dict[str, Any]:
     }
 
 
-def hook_request(
-    prefetch: Mapping[str, Any] | None = None, **members: Any
-) -> dict[str, Any]:
+def hook_request(prefetch: Mapping[str, Any] | None = None, **members: Any) -> dict[str, Any]:
     return {
         "hook": "patient-view",
         "hookInstance": str(uuid.uuid4()),
@@ -352,3 +359,17 @@ def authorization(**changes: Any) -> dict[str, Any]:
         "subject": "cds-service",
         **changes,
     }
+
+
+def shifted(request: dict[str, Any], by: timedelta) -> dict[str, Any]:
+    """The same request with all effective times moved."""
+    if by == timedelta(0):
+        return request
+    text = json.dumps(request)
+    moved = re.sub(
+        r"2026-11-2\d(T[0-9:.]+\+00:00)",
+        lambda found: (datetime.fromisoformat(found[0]) + by).isoformat(),
+        text,
+    )
+    whole: dict[str, Any] = json.loads(moved)
+    return whole

@@ -108,6 +108,7 @@ def tables() -> Tables:
             _respiratory("FiO2", "0.45"),
             _respiratory("Total RR", "24"),
             _respiratory("Tidal Volume (set)", "450"),
+            _respiratory("PEEP", "8"),
         ],
         "vitalAperiodic": [
             _row(
@@ -115,6 +116,7 @@ def tables() -> Tables:
                 noninvasivesystolic="95",
                 noninvasivediastolic="50",
                 noninvasivemean="",
+                cardiacoutput="",
             )
         ],
         "vitalPeriodic": [
@@ -127,6 +129,10 @@ def tables() -> Tables:
                 systemicsystolic="98",
                 systemicdiastolic="51",
                 systemicmean="66",
+                cvp="11",
+                etco2="",
+                icp="",
+                pamean="",
             )
         ],
         "lab": [_lab("lactate", "4.1"), _lab("CRP", "18.2"), _lab("urinary sodium", "30")],

@@ -112,10 +112,15 @@ def test_apache_coma_score_under_sedation_is_none(tmp_path):
     assert values(record_of(tmp_path, content), "glasgow_coma_scale") == []
 
 
-def test_apache_urine_stands_in_where_none_was_itemised(tmp_path):
+def test_apache_urine_is_a_daily_total(tmp_path):
+    record = record_of(tmp_path, tables())
+    assert values(record, "urine_output_24h") == [(1440, 1800)]
+
+
+def test_counts_of_voids_are_no_volume(tmp_path):
     content = tables()
     content["intakeOutput"] = [intake_row("Urine Count", "3")]
-    assert values(record_of(tmp_path, content), "urine_output") == [(1440, 1800)]
+    assert values(record_of(tmp_path, content), "urine_output") == []
 
 
 def test_examined_coma_score_is_the_sum_of_its_parts(tmp_path):
@@ -135,6 +140,8 @@ def test_device_channels(tmp_path):
     assert channel(record, "systolic_blood_pressure") == [95]
     assert channel(record, "mean_blood_pressure") == []  # absent is absent
     assert channel(record, "arterial_mean_blood_pressure") == [66]
+    assert channel(record, "central_venous_pressure") == [11]
+    assert channel(record, "positive_end_expiratory_pressure") == [8]
 
 
 def test_notes(tmp_path):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from fhir_adapters.codes import variable
@@ -268,17 +265,6 @@ def test_aliases_lead_to_units_of_the_table() -> None:
     assert set(targets) <= set(UNITS)
     assert not set(unit_aliases()) & set(UNITS), "an alias that is a UCUM code is never looked up"
     assert UNITS["mg/dL"].dimension == MASS_CONCENTRATION
-
-
-def test_reading_usual_units_does_not_import_pint() -> None:
-    script = (
-        "import sys\n"
-        "from tests.fhir_adapters.reading_world import read, observation, quantity\n"
-        "read(observation(), observation('o2', '2160-0', quantity(88, 'umol/L')))\n"
-        "sys.exit('pint' in sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], check=False)
-    assert done.returncode == 0
 
 
 def test_preload_pays_for_the_import() -> None:

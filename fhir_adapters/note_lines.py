@@ -1,0 +1,113 @@
+"""Lines of a note to paragraphs under headings.
+
+A paragraph is what may hold several sentences: prose whose wrapped lines were joined, one item of
+a list, or one ``key: value`` line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fhir_adapters.note_headings import Heading, heading_line, inline_heading, is_shouting
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Text on one line, and the heading that it stands under."""
+
+    text: str
+    section: str
+
+
+_ITEM = re.compile(
+    r"(?:[-*•·▪●►◦‣–—✓]\s+|[-*•·▪●►◦‣✓](?=[A-Z])|o\s+(?=[A-Z])|\(?\d{1,2}[.)]\s+|[a-zA-Z]\)\s+"
+    r"|#\s*\d{0,2}[.:)]?\s+|\[[ xX]?\]\s*)"
+)
+_RULE = re.compile(r"[-=_*#~.\s]{3,}|page \d{1,4}(?: of \d{1,4})?", re.IGNORECASE)
+_KEY_VALUE = re.compile(r"[^\W\d_][\w /&().,%+-]{0,40}:\s+\S")
+_ENDS_SENTENCE = re.compile(r"[.!?:;][\"')\]]*$")
+_ENDS_OPEN = re.compile(
+    r"(?:[,/(&+-]|\b(?:and|or|with|of|to|in|for|at|by|from|the|a|dr\.|mr\.|mrs\.|ms\.|vs\.))$",
+    re.IGNORECASE,
+)
+_NARROWEST_PAGE = 50  # columns; shorter lines are lists, not wrapped prose
+_PROSE_PAGE = 68  # from here on a line that fills the page runs on, whatever comes next
+_WIDEST_PAGE = 140
+_LINKS = frozenset({"and", "or", "with", "of", "to", "in", "for", "at", "by", "but", "from", "the"})
+
+
+def paragraphs(text: str, section: str = "", *, wrapped: bool = True) -> Iterator[Paragraph]:
+    """Yield the paragraphs of a note in order; headings are not among them."""
+    shouting = is_shouting(text)
+    title = section
+    unused: Heading | None = None
+    for block in _blocks(text):
+        width = max(map(len, block)) if wrapped else 0
+        for line in _joined(block, width):
+            heading = heading_line(line, shouting=shouting) or inline_heading(line)
+            if heading is None:
+                item = _ITEM.match(line)
+                yield Paragraph(line[item.end() :] if item else line, title)
+                unused = None
+                continue
+            if unused is not None and not unused.known:
+                yield Paragraph(unused.title, section)
+            title, unused = heading.title, heading
+            if heading.rest:
+                yield Paragraph(heading.rest, title)
+                unused = None
+    if unused is not None and not unused.known:
+        yield Paragraph(unused.title, section)
+
+
+def _blocks(text: str) -> Iterator[list[str]]:
+    """Yield the lines between empty lines and rules."""
+    block: list[str] = []
+    for raw in text.split("\n"):
+        line = raw.expandtabs(4).strip()
+        if line and not _RULE.fullmatch(line):
+            block.append(line)
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _joined(block: list[str], width: int) -> Iterator[str]:
+    """Yield the lines of a block with those joined that a narrow page has broken."""
+    parts = [block[0]]
+    for last, line in zip(block, block[1:], strict=False):
+        if _runs_on(last, line, width):
+            parts.append(line)
+        else:
+            yield _join(parts)
+            parts = [line]
+    yield _join(parts)
+
+
+def _join(parts: list[str]) -> str:
+    return " ".join(parts)
+
+
+def _runs_on(last: str, line: str, width: int) -> bool:
+    if not width or _starts_anew(line) or heading_line(last, shouting=True) is not None:
+        return False
+    first = line.split(" ", 1)[0]
+    if _ENDS_OPEN.search(last) or first in _LINKS:
+        return bool(_ENDS_OPEN.search(last)) or not _ENDS_SENTENCE.search(last)
+    if _ENDS_SENTENCE.search(last):
+        return False
+    fills_page = len(last) + 1 + len(first) > width and _NARROWEST_PAGE <= width <= _WIDEST_PAGE
+    return fills_page and (width >= _PROSE_PAGE or first[0].islower())
+
+
+def _starts_anew(line: str) -> bool:
+    return bool(
+        _ITEM.match(line)
+        or _KEY_VALUE.match(line)
+        or heading_line(line, shouting=False)
+        or inline_heading(line)
+    )

@@ -1,0 +1,78 @@
+"""The practice EHR in a real browser: open a chart, read the card, override it."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.ehr.app import create_app
+from conformance.ehr.cds_client import Connection
+from tests.browser import (
+    Watch,
+    chromium,
+    low_contrast,
+    needs_chromium,
+    served,
+    unnamed_controls,
+)
+from tests.conformance.practice_world import CARD, PracticeWorld, json_response
+
+pytestmark = needs_chromium
+EVIL = "<img src=http://evil.test/x.png onerror=alert(1)><script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def world(httpserver):
+    return PracticeWorld(httpserver)
+
+
+@pytest.fixture
+def ehr(world):
+    app = create_app(Connection(world.fhir, world.service), "http://placeholder.test")
+    with served(app) as url:
+        app.extensions["desk"].issuer = url
+        yield url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_pages_read_well(browser, ehr, scheme, width):
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    watch = Watch(page, ehr)
+    for path in ("/", "/1/patients/p1"):
+        page.goto(ehr + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert not low_contrast(page)
+        assert not unnamed_controls(page)
+    assert not watch.faults
+    page.close()
+
+
+def test_from_the_list_to_an_override(browser, ehr, world):
+    page = browser.new_page()
+    page.goto(ehr)
+    page.get_by_role("link", name="Ada Example").click()
+    assert page.get_by_role("heading", name="In-hospital death: 37 %").is_visible()
+    page.get_by_text("Override", exact=True).click()
+    page.get_by_label("Reason").select_option(label="Already known")
+    page.get_by_role("button", name="Override this card").click()
+    assert page.get_by_role("status").inner_text() == "Your decision was reported to the service."
+    (item,) = world.feedback[0]["feedback"]
+    assert item["overrideReason"]["reason"]["code"] == "seen"
+    page.close()
+
+
+def test_a_hostile_card_does_nothing(browser, ehr, world):
+    evil = {**CARD, "summary": EVIL, "detail": f"{EVIL}\n\n![x](http://evil.test/y.png)"}
+    world.answer = lambda: json_response({"cards": [evil]})
+    page = browser.new_page()
+    watch = Watch(page, ehr)
+    page.goto(f"{ehr}/1/patients/p1")
+    assert page.get_by_role("heading", name="<img src").is_visible()
+    assert not watch.faults
+    page.close()

@@ -1,0 +1,7 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from tests.fhir_server import fhir_server
+
+__all__ = ["fhir_server"]
