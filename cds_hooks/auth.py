@@ -60,6 +60,10 @@ class Authenticator:
         tenant = _tenant(claims, issuer)
         return Caller(issuer, issuer.fhir_servers, tenant)
 
+    def fetch_keys(self) -> None:
+        """Fetch the key sets of all issuers ahead of the first request."""
+        self._key_sets.fetch_all(self._issuers.values())
+
     def _issuer(self, claims: Mapping[str, Any]) -> TrustedIssuer:
         iss = claims.get("iss")
         if not isinstance(iss, str) or iss not in self._issuers:

@@ -215,6 +215,25 @@ def train(
     train_command.train(places, epochs=epochs, seed=seed, consistency=consistency, fresh=fresh)
 
 
+@main.command()
+@_DATA_OPTION
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of the checkpoint.")
+@click.option("--folds/--no-folds", default=True, show_default=True, help="Cross-validate, too.")
+@_in_one_sentence
+def evaluate(data: Path, checkpoint: Path | None, folds: bool) -> None:
+    """Measure a checkpoint on the open data sets and write its figures and model card.
+
+    Discrimination, calibration and explanations on stays that did not train it, beside the
+    baselines. With --folds, five more networks are trained for a data set that has no test
+    set of its own. Needs the extra "train".
+    """
+    _require_training_libraries()
+    from cds_hooks import evaluate_command, train_command
+
+    places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
+    evaluate_command.evaluate(places, folds=folds)
+
+
 @main.command("verify-audit")
 @_CONFIG_OPTION
 @_in_one_sentence

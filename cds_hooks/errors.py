@@ -10,7 +10,6 @@
     │   ├── NotAllowed            403  authenticated, but this service, tenant or FHIR server is not
     │   ├── UnknownService        404
     │   ├── DataMissing           412  required data neither prefetched nor fetchable
-    │   ├── BodyTooLarge          413
     │   ├── UnsupportedMediaType  415
     │   ├── Overloaded            503  more requests than we answer in time
     │   ├── NotReady              503  something that we need cannot be used now
@@ -108,13 +107,6 @@ class DataMissing(RequestRefused):
     def __init__(self, message: str, *, keys: tuple[str, ...], diagnostics: str) -> None:
         super().__init__(message, diagnostics=diagnostics)
         self.keys = keys
-
-
-class BodyTooLarge(RequestRefused):
-    """The body is over the limit."""
-
-    status = 413
-    code = "too-long"
 
 
 class UnsupportedMediaType(RequestRefused):

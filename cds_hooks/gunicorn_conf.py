@@ -7,9 +7,11 @@ the interpreter while they compute. Everything that can be set is in settings.py
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Callable
 from typing import Any
 
+from cds_hooks.parts import parts_of
 from cds_hooks.settings import load_settings
 
 _settings = load_settings()
@@ -35,3 +37,15 @@ def ssl_context(_config: Any, default_factory: Callable[[], ssl.SSLContext]) -> 
     context = default_factory()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def post_worker_init(worker: Any) -> None:
+    """Fetch the issuers' keys beside the first requests, not in front of them."""
+    authenticator = parts_of(worker.wsgi).authenticator
+    threading.Thread(target=authenticator.fetch_keys, daemon=True).start()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Give the database's connections back."""
+    if worker.wsgi is not None:
+        parts_of(worker.wsgi).store.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +62,14 @@ class KeySets:
         if len(found) != 1:
             raise Unauthenticated("unknown kid" if not found else "kid not unique")
         return _usable(found[0], algorithm)
+
+    def fetch_all(self, issuers: Iterable[TrustedIssuer]) -> None:
+        """Fetch every listed set, so that no clinician waits for the first one."""
+        for url in {url for issuer in issuers for url in issuer.jku}:
+            try:
+                self._fetched(url, "")
+            except NotReady:
+                continue  # the first request tries again, and says so
 
     def _fetched(self, url: str, kid: str) -> Keys:
         with self._guard:

@@ -7,6 +7,7 @@ denies, is worded so that it cannot be read as a finding.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from cds_hooks.escape import escaped
 from model.prediction import (
     DeviceEvidence,
     Explanation,
+    GroupAttribution,
     Modality,
     SentenceEvidence,
     StructuredEvidence,
@@ -39,6 +41,8 @@ _UNITS = {
     "[pH]": "",
     "1": "",
 }
+_LEAST_BALANCE = math.log(1.1)
+_LEAST_DAILY_CHANGE = 0.1  # of the last value; a slower trend is noise
 _STRENGTHS = (  # by the factor on the odds that an attribution in logits amounts to
     (math.log(2.0), "Strongly"),
     (math.log(1.25), "Moderately"),
@@ -85,6 +89,22 @@ def reason_lines(tokens: tuple[TokenAttribution, ...], moment: Moment) -> list[s
         if items:
             lines += [f"{heading}:", "", *items, ""]
     return lines
+
+
+def balance_sentence(by_modality: Sequence[GroupAttribution]) -> str:
+    """What each modality as a whole does: exact sums over all its findings, shown or not."""
+    parts = []
+    for group in by_modality:
+        heading = HEADINGS.get(group.group)  # type: ignore[call-overload]  # a modality, or None
+        if heading is None or group.token_count == 0:
+            continue
+        effect = "hardly change it"
+        if abs(group.shap_logit) >= max(_LEAST_BALANCE, group.standard_error_logit):
+            effect = "raise it" if group.shap_logit > 0 else "lower it"
+        parts.append(f"{heading[0].lower()}{heading[1:]} {effect}")
+    if not parts:
+        return ""
+    return f"All findings of a kind together, against an empty chart: {'; '.join(parts)}."
 
 
 def reason_line(token: TokenAttribution, moment: Moment) -> str:
@@ -149,9 +169,10 @@ def _course(evidence: StructuredEvidence) -> list[str]:
             f" in {evidence.count} values"
         )
     slope = evidence.trend_per_hour
-    if slope is not None and f"{abs(slope):.2g}" != "0":
+    if slope is not None and evidence.value is not None:
         words = "rising" if slope > 0 else "falling"
-        course.append(f"{words} by {abs(slope):.2g} an hour")
+        if abs(slope) * 24 >= _LEAST_DAILY_CHANGE * abs(evidence.value):
+            course.append(f"{words} by {abs(slope):.2g} an hour")
     return course
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from cds_hooks.answers import empty_response
-from cds_hooks.cards import cards_response
+from cds_hooks.cards import Card, Link, cards_response
 from cds_hooks.errors import DeadlineExceeded, NotReady, UnsupportedMediaType
 from cds_hooks.feedback import parse_feedback, store_feedback
 from cds_hooks.icon import icon_png
@@ -43,8 +45,8 @@ def discovery() -> Response:
 def invoke(service_id: str) -> Response:
     """Answer a hook with cards."""
     parts = parts_of(current_app)
-    deadline = Deadline.after(parts.settings.deadline_ms / 1000)
-    arrived_at = parts.clock()
+    _require_switched_on(parts)
+    arrived_at, arrived_s = parts.clock(), time.monotonic()
     services = parts.services_of(service_id)
     caller = _caller(parts, parts.settings.service_url(service_id))
     caller.allow_service(service_id)
@@ -56,9 +58,11 @@ def invoke(service_id: str) -> Response:
     )
     _note(hook_request)
     service = services[hook_request.hook]
-    with parts.admission.place(deadline.remaining_s()):
+    with parts.admission.place(parts.settings.max_wait_ms / 1000):
+        # The budget begins here: of a busy minute's answers, late ones are better than poor ones.
+        deadline = Deadline.after(parts.settings.deadline_ms / 1000)
         advice = parts.adviser.advise(hook_request, service, caller, deadline)
-        _require_in_time(parts, deadline)
+        _require_in_time(parts, arrived_s)
         with parts.figures.stage("store"):
             head = remember(parts, hook_request, service, caller, advice)
     g.facts.update(audit_sequence=head.sequence, audit_signature=head.signature)
@@ -134,16 +138,21 @@ def _note(hook_request: HookRequest) -> None:
         g.facts["warning"] = "fhirAuthorization has a patient/ scope and no patient"
 
 
-def _require_in_time(parts: Parts, deadline: Deadline) -> None:
-    late_s = deadline.clock() - deadline.at_s
-    if late_s > (parts.settings.hard_limit_ms - parts.settings.deadline_ms) / 1000:
+def _require_switched_on(parts: Parts) -> None:
+    switch = parts.settings.kill_switch_file
+    if switch is not None and switch.exists():
+        raise NotReady("the service was switched off by its operator")
+
+
+def _require_in_time(parts: Parts, arrived_s: float) -> None:
+    if time.monotonic() - arrived_s > parts.settings.hard_limit_ms / 1000:
         raise DeadlineExceeded(
             f"the answer took longer than {parts.settings.hard_limit_ms} ms, when nobody waits"
         )
 
 
 def _cards(service: ServiceDefinition, parts: Parts, caller: Caller, advice: Advice) -> Response:
-    cards = (advice.written.card,) if advice.written else ()
+    cards: tuple[Card, ...] = (advice.written.card,) if advice.written else ()
     parts.figures.advised(service.id, cards[0].indicator if cards else "none")
     if not advice.prediction.tasks:
         parts.figures.abstained("not applicable")
@@ -155,6 +164,11 @@ def _cards(service: ServiceDefinition, parts: Parts, caller: Caller, advice: Adv
     g.facts["cards"] = len(cards)
     if parts.settings.mode == "shadow":
         cards = ()
+    cards = tuple(replace(one, links=_agreed_links(one, caller)) for one in cards)
     supported = bool(caller.issuer and caller.issuer.action_selection_behavior)
     body = cards_response(cards, action_selection_supported=supported)
     return Response(json.dumps(body), mimetype="application/json")
+
+
+def _agreed_links(card: Card, caller: Caller) -> tuple[Link, ...]:
+    return tuple(link for link in card.links if caller.allows_link(link.url))

@@ -1,9 +1,9 @@
 """The services that we publish: one entry for each hook, with prefetch templates.
 
 The templates use what both releases allow and what EHRs are known to answer: an instance read,
-or a type search with ``patient`` and one ``category`` (or codes). Release 2.0 has no relative dates, so its
-searches are bounded by ``_count`` and sorted, the newest first; release 3.0 adds one date bound.
-What we fetch ourselves has that bound in both.
+or a type search with ``patient`` and one ``category``, or with codes. Release 2.0 has no relative
+dates, so its searches are bounded by ``_count`` and sorted, the newest first; release 3.0 adds one
+date bound. What we fetch ourselves has that bound in both.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ class Settings:
     profile: Literal["production", "development"] = "production"
     mode_auth: Literal["jwt", "open"] = "jwt"  # "open" asks nobody who they are
     mode: Literal["active", "shadow"] = "active"  # shadow computes and stores, shows nothing
+    kill_switch_file: Path | None = None  # while this file exists, hooks are answered with 503
     tls: Literal["none", "proxy", "direct"] = "none"  # who ends TLS; production needs one
     tls_certificate: Path | None = None  # PEM files, for tls = "direct"
     tls_key: Path | None = None
@@ -84,11 +85,13 @@ class Settings:
     max_body_bytes: int = 20_000_000  # 10,000 Observations are about 12 MB
     max_concurrent_hooks: int = 4  # two cores; more at once only makes all of them late
     max_waiting_hooks: int = 32
+    max_wait_ms: int = 1_500  # for a place, on top of the deadline; then 503
     fhir_connections: int = 16
 
     thresholds: Thresholds = field(default_factory=Thresholds)
     show_low_risk: bool = False  # a card for low risk too
     quiet_when_uncertain: bool = False  # no card below card_from though the model is not sure
+    quiet_despite_warnings: bool = False  # no card for low risk though the model warns
     quiet_despite_missing: tuple[str, ...] = ()  # prefetch keys that this site never answers
     stale_after_h: float = 24.0  # older values are marked on the card
     display_time_zone: str = "UTC"

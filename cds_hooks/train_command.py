@@ -95,7 +95,7 @@ def train(
     state = places.cache / "state"
     if fresh:
         shutil.rmtree(state, ignore_errors=True)
-    with _progress(console) as progress:
+    with progress_bars(console) as progress:
         task = progress.add_task("training", total=None)
         trained = train_network(
             training,
@@ -148,7 +148,7 @@ def _cohorts(
     if all(file.is_file() for file in files.values()):
         return {name: load_cohort(file) for name, file in files.items()}
     embed = CachedEncoder(_encoder(places), places.cache / "sentences.npz")
-    with _progress(console) as progress:
+    with progress_bars(console) as progress:
         stays = {name: _read_stays(places, name, progress) for name in names}
         config = config or full_vocabulary(stay for part in stays.values() for stay in part)
         cohorts = {
@@ -226,7 +226,8 @@ def split_off_tuning(cohort: Cohort) -> tuple[Cohort, Cohort]:
     return join([part[0] for part in parts]), join([part[1] for part in parts])
 
 
-def _progress(console: Console) -> Progress:
+def progress_bars(console: Console) -> Progress:
+    """Return the bars of a long command."""
     return Progress(
         TextColumn("{task.description:32}"),
         BarColumn(),

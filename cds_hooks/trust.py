@@ -35,6 +35,7 @@ class TrustedIssuer:
     tenants: tuple[str, ...] = ()  # if any are listed, the JWT has to name one of them
     services: tuple[str, ...] = ()  # if any are listed, only these may be called
     fhir_servers: tuple[str, ...] = ()  # base URLs that we may call back
+    link_hosts: tuple[str, ...] = ()  # if any are listed, links elsewhere are left out of cards
     prefetch_only: bool = False  # never call back, ignore fhirServer
     action_selection_behavior: bool = False  # the client is known to support it (v3)
 
@@ -79,6 +80,11 @@ class Caller:
         """Raise NotAllowed if this issuer may not call this service."""
         if self.issuer and self.issuer.services and service_id not in self.issuer.services:
             raise NotAllowed(f"the issuer of this JWT may not call the service {service_id}")
+
+    def allows_link(self, url: str) -> bool:
+        """Whether the client accepts links to this address; some strip all others."""
+        agreed = self.issuer.link_hosts if self.issuer else ()
+        return not agreed or urlsplit(url).hostname in agreed
 
     def fhir_base_url(self, fhir_server: str | None) -> str | None:
         """Return the listed base URL that ``fhirServer`` names, None if there is none to call.

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from cds_hooks.cards import SUMMARY_LIMIT, Card, Coding, Indicator, Link, Source
 from cds_hooks.escape import escaped, plain
-from cds_hooks.reasons import HEADINGS, Moment, reason_lines, shown_tokens
+from cds_hooks.reasons import HEADINGS, Moment, balance_sentence, reason_lines, shown_tokens
 from cds_hooks.settings import Settings, Thresholds
 from model.prediction import Explanation, Modality, Prediction, TaskPrediction, TokenAttribution
 from model.record import ReadingReport, ReportLine
@@ -64,8 +64,8 @@ def write_card(
 ) -> Written | None:
     """Return the card for a prediction; None where there is nothing to advise: low risk.
 
-    ``report.incomplete`` lines whose source is a prefetch key make a low risk worth a card too,
-    because a risk from half of the chart is not the same as no concern.
+    What is incomplete, and the model's own warnings, make a low risk worth a card too: a risk
+    from half of the chart, or from old values, is not the same as no concern.
     """
     card_uuid = str(uuid.uuid4())
     link = Link("Explanation with sources", link_for(card_uuid))
@@ -74,7 +74,7 @@ def write_card(
         summary, detail = _no_estimate(prediction, report, settings)
         return Written(Card(card_uuid, summary, "info", source, detail, links=(link,)))
     task = prediction.tasks[0]
-    if _quiet(task, report, settings):
+    if _quiet(task, prediction.applicability.warnings, report, settings):
         return None
     tokens = _drivers(explanation)
     card = Card(
@@ -103,13 +103,17 @@ def percent(probability: float) -> str:
     return "above 99 %" if probability > 0.99 else f"{probability * 100:.0f} %"
 
 
-def _quiet(task: TaskPrediction, report: ReadingReport, settings: Settings) -> bool:
+def _quiet(
+    task: TaskPrediction, warnings: Sequence[str], report: ReadingReport, settings: Settings
+) -> bool:
     """Low risk, said by the model without doubt, from all the data that we asked for."""
     if settings.show_low_risk or task.probability >= settings.thresholds.card_from:
         return False
     if task.risk_group == "high":
         return False
     if task.risk_group == "uncertain" and not settings.quiet_when_uncertain:
+        return False
+    if warnings and not settings.quiet_despite_warnings:
         return False
     return all(
         line.reason in _NOTICE_REASONS or line.source in settings.quiet_despite_missing
@@ -212,6 +216,7 @@ def _reasons(
         "What moved this estimate most (association, not cause):",
         "",
         *reason_lines(tokens, moment),
+        balance_sentence(explanation.by_modality),
     ]
 
 

@@ -34,14 +34,15 @@ class Cue(Enum):
 
 CUES: dict[Cue, str] = {
     Cue.NEGATES_AFTER: """
-        no, without, w/o, denies any, negative for, neg for, absence of, free of, free from,
+        no, without, w/o, denies any, little to no, absence of, free of, free from,
         devoid of, lack of, lacks, lacking, no evidence of, no sign of, no signs of,
         nothing to suggest, ruled out for, rules out, low suspicion for, low suspicion of,
         fails to show, fails to reveal, failed to show, failed to reveal, fails to demonstrate,
-        refused, refuses, declined, declines, nor, no longer
+        refused, refuses, declined, declines, nor, no longer, nil, w/out, unremarkable for
     """,
     Cue.NEGATES_CLAUSE: """
-        not, never, neither, cannot, can not, unable to, inability to, yet to, unlikely,
+        no one in the family, no one in his family, no one in her family, nobody in the family,
+        negative for, neg for, not, never, neither, cannot, can not, unable to, inability to, yet to, unlikely,
         doesn't, don't, didn't, isn't, wasn't, aren't, weren't, hasn't, haven't, hadn't, can't,
         couldn't, doesnt, didnt, isnt, wasnt, cant, nothing, doubt
     """,
@@ -50,7 +51,7 @@ CUES: dict[Cue, str] = {
         been excluded, was excluded, absent, none, is denied, was denied, are denied, not seen,
         not identified, not detected, not noted, not present, not found, not visualized,
         not visualised, not appreciated, not demonstrated, not evident, undetectable,
-        undetected, negative, neg, (-), (neg), pain free, pain-free, symptom free, symptom-free,
+        undetected, less likely, negative, neg, (-), (neg), pain free, pain-free, symptom free, symptom-free,
         seizure free, seizure-free
     """,
     Cue.NEGATES_BESIDE: """
@@ -59,18 +60,21 @@ CUES: dict[Cue, str] = {
     Cue.HISTORICAL_AFTER: """
         history of, h/o, hx of, hx, history significant for, history notable for,
         history includes, history including, medical history, surgical history, s/p, status post,
-        prior, previous, past, remote, former, formerly, old, childhood, known history of
+        prior, previous, past, remote, former, formerly, old, childhood, known history of,
+        pmh, pmhx, psh, pshx, past medical history, past surgical history
     """,
     Cue.HISTORICAL_BEFORE: """
         resolved, has resolved, have resolved, had resolved, since resolved
     """,
     Cue.HISTORICAL_CLAUSE: """
-        previously, in the past, years ago, year ago, yrs ago, yr ago, months ago, month ago,
+        previously, used to, in the past, years ago, year ago, yrs ago, yr ago, months ago, month ago,
         decades ago, last year, last month, as a child, in childhood, as a teenager,
         quit
     """,
     Cue.FAMILY_AFTER: """
-        family history, family hx, fam hx, family medical history, fhx, fh, familial history
+        family history, family hx, fam hx, family medical history, fhx, fh, familial history,
+        no one in the family, no one in his family, no one in her family, nobody in the family,
+        family members with
     """,
     Cue.HYPOTHETICAL_AFTER: """
         rule out, r/o, to exclude, evaluate for, eval for, evaluation for, assess for,
@@ -80,14 +84,17 @@ CUES: dict[Cue, str] = {
         risks include, risks of, potential for, to prevent, prevention of, prophylactic,
         prophylaxis for, prophylaxis against, as needed, prn, p.r.n., may develop, might develop,
         could develop, may progress, could progress, might progress, warned about,
-        return for, return with
+        return for, return with, precautions for, educated on, educated about, counseled on,
+        counseled about
     """,
     Cue.HYPOTHETICAL_BEFORE: """
         prophylaxis, precautions, ppx
     """,
     Cue.HYPOTHETICAL_REST: """
-        if, unless, in case, in the event of, in the event that, should he, should she,
-        should they, should it, should the, should there, would
+        if, unless, in case, in the event of, in the event that, as long as, provided that,
+        whenever, should he, should she, should they, should it, should the, should there,
+        should any, should symptoms, should fever, should pain, should bleeding, should mental,
+        should his, should her, should patient, would
     """,
     Cue.HYPOTHETICAL_IF_FOR: """
         call, notify, page, hold, seek care, seek medical care, seek medical attention,
@@ -102,8 +109,9 @@ CUES: dict[Cue, str] = {
         due to, because, because of, secondary to, given, despite, in spite of, reports,
         reported, endorses, endorsed, complains, complained, c/o, admits, admitted, presents,
         presented, presenting, states, remains, developed, and is, and has, and was, and are,
-        and were, and had, and now, and reports, and remains, with persistent, with ongoing,
-        with worsening, with continued, and continues, continues, now, found to have, positive,
+        and were, and had, and appears, and feels, and looks, and able, and tolerating,
+        and tolerates, and eating, and walking, and ambulating, and complains, and states, and now, and reports, and remains, with persistent, with ongoing,
+        with worsening, with continued, with new, with increasing, and continues, continues, now, found to have, positive,
         pos, +
     """,
     Cue.ENDS_NOUN: """
@@ -120,9 +128,12 @@ CUES: dict[Cue, str] = {
         no significant interval change, no acute change, no improvement, no relief, no worsening,
         no decrease, no reduction, no difference, no doubt, no reason to doubt, no question,
         no one, no. #, negative #, not only, not just, not necessarily, not certain, not clear, not sure, not known if,
-        not known whether, unclear if, unclear whether, unsure if, not improved, not changed,
+        not known whether, unclear if, unclear whether, unsure if, unknown if,
+        unknown whether, previously described, previously noted, previously seen,
+        previously identified, previously reported, previously mentioned, previously documented,
+        previously demonstrated, previously visualized, as previously, not improved, not changed,
         not worsened, not worsen, not improve, not improving, not increased, not decreased,
-        not resolved, not to exceed, not without, not excluded, not ruled out, not deny,
+        not resolved, not tested, not assessed, not examined, not to exceed, not without, not excluded, not ruled out, not deny,
         does not deny, did not deny, doesn't deny, didn't deny, cannot be ruled out,
         cannot be excluded, cannot exclude, cannot rule out, can not be ruled out,
         can not be excluded, can not exclude, can not rule out, can't exclude, can't rule out,
@@ -134,7 +145,7 @@ CUES: dict[Cue, str] = {
         net negative, rh negative, -negative,
         history of present illness, history of the present illness, history of presenting illness,
         history was, history is limited, smoking history, social history, prior to,
-        prior to admission, from prior, from previous, to prior, to previous, with prior,
+        prior to admission, from prior, from previous, to prior, to previous, with prior, since prior,
         with previous, than prior, than previous, past week, past day, past few, past several,
         past two, past three, past hour, past hours, past night, past shift, past weekend,
         year old, years old, yr old, yrs old, month old, week old, day old, year-old, month-old,
@@ -151,6 +162,9 @@ RELATIVES = frozenset(
         *("cousin", "cousins", "grandmother", "grandfather", "grandparent", "grandparents"),
         *("son", "sons", "daughter", "daughters", "husband", "wife", "spouse", "partner"),
         *("niece", "nephew", "twin", "roommate", "relative", "relatives"),
+        *("grandson", "granddaughter", "grandchild", "grandchildren", "children", "kids"),
+        *("coworker", "coworkers", "friend", "neighbor", "fiance", "girlfriend", "boyfriend"),
+        *("member", "members", "contact", "contacts"),
     }
 )
 # After a relative: he or she has it. Adverbs and auxiliaries may stand between.
@@ -159,14 +173,16 @@ HAS_DISEASE = frozenset(
         *("had", "has", "have", "having", "with", "without", "died", "deceased", "diagnosed"),
         *("suffers", "suffered", "suffering", "developed", "history", "hx", "h", "positive"),
         *("tested", "healthy", "alive", "living", "dx", "affected", "carries", "treated", ":"),
-        *("underwent",),
+        *("underwent", "passed", "succumbed", "lived", "sick", "ill", "hospitalized", "known"),
+        *("smokes", "smoked", "diabetic", "alcoholic", "recovering", "carried"),
     }
 )
 BETWEEN = frozenset(
     {
         *("who", "that", ",", "recently", "also", "reportedly", "never", "both", "is", "was"),
         *("are", "were", "been", "currently", "previously", "each", "all", "did", "does", "not"),
-        *("side", "'", "(", ")", "maternal", "paternal", "and", "or"),
+        *("side", "'", "(", ")", "maternal", "paternal", "and", "or", "at", "home", "just"),
+        *("previously", "later", "now", "too", "once", "there"),
     }
 )
 # Before a relative: the disease is his or hers. Articles and adjectives may stand between.
@@ -202,6 +218,11 @@ CARRIERS = frozenset(
         *("s", "t", "mr", "mrs", "ms", "dr", "wife", "husband", "mother", "father", "family"),
         *("son", "daughter", "parents", "that", "when", "where", "both", "either", "symptoms"),
         *("procedure", "surgery", "visit", "shift", "exam", "bedside", "point", "hour", "hours"),
+        *("placed", "taken", "performed", "done", "made", "given", "obtained", "present"),
+        *("detected", "visualized", "observed", "appreciated", "evident", "available", "felt"),
+        *("heard", "described", "documented", "rays", "x-rays", "urinalysis", "ua", "urine"),
+        *("cytology", "culture", "cultures", "swab", "place", "one", "two", "three", "several"),
+        *("multiple", "few"),
         *("hr", "hrs", "h", "day", "days", "week", "weeks", "minutes", "min", "times", "recently"),
     }
 )
@@ -219,7 +240,12 @@ STATES = frozenset(
         *("self", "only", "some", "occasional", "smokes", "drinks", "lives", "patient", "pt"),
         *("he", "she", "they", "will", "continue", "plan", "started", "given", "received"),
         *("can", "able", "moves", "follows", "walks", "eats", "tolerates", "sleeps", "to", "on"),
-        *("takes", "uses", "appears", "seems", "likely", "possible", "likely", "probably"),
+        *("takes", "uses", "appears", "seems", "likely", "possible", "probably", "preserved"),
+        *("wnl", "nl", "unremarkable", "benign", "appropriate", "symmetric", "full", "strong"),
+        *("adequate", "controlled", "reassuring", "pink", "moist", "midline", "nonlabored"),
+        *("unlabored", "even", "steady", "calm", "pleasant", "drowsy", "sleepy", "tired", "weak"),
+        *("pale", "anxious", "agitated", "restless", "trending", "down", "up", "sinus", "pulses"),
+        *("obese", "thin", "resolved", "but", "a", "the"),
     }
 )
 # "No vomiting, wheezing": symptoms. Other words in -ing before more words are what somebody does.

@@ -64,63 +64,59 @@ class FoundCue:
     end: int
 
 
-_Phrases = list[tuple[tuple[str, ...], frozenset[Cue]]]
-
-
-def _by_first_word() -> dict[str, _Phrases]:
+def _kinds_by_phrase() -> dict[tuple[str, ...], frozenset[Cue]]:
     kinds: dict[tuple[str, ...], set[Cue]] = {}
     for kind, phrases in CUES.items():
         for phrase in phrases.split(","):
             kinds.setdefault(tuple(TOKEN.findall(phrase.strip())), set()).add(kind)
-    table: dict[str, _Phrases] = {}
-    for words in sorted(kinds, key=len, reverse=True):
-        table.setdefault(words[0], []).append((words, frozenset(kinds[words])))
-    return table
+    return {phrase: frozenset(found) for phrase, found in kinds.items()}
 
 
-_TABLE = _by_first_word()
+def _lengths_by_first_word() -> dict[str, tuple[int, ...]]:
+    lengths: dict[str, set[int]] = {}
+    for phrase in _KINDS:
+        lengths.setdefault(phrase[0], set()).add(len(phrase))
+    return {word: tuple(sorted(found, reverse=True)) for word, found in lengths.items()}
+
+
+_KINDS = _kinds_by_phrase()
+_LENGTHS = _lengths_by_first_word()
 # Words without which no flag can change.
 TRIGGERS = RELATIVES.union(
-    word
-    for word, phrases in _TABLE.items()
-    if any(not kinds <= _ENDS | {Cue.NOTHING} for _, kinds in phrases)
+    phrase[0] for phrase, kinds in _KINDS.items() if not kinds <= _ENDS | {Cue.NOTHING}
 )
 
 
 def has_trigger(words: Sequence[str]) -> bool:
     """Whether any word may set a flag."""
-    return not TRIGGERS.isdisjoint(words) or any(map(_YEAR.fullmatch, words))
+    return not TRIGGERS.isdisjoint(words) or any(
+        len(word) == 4 and word.isdigit() and _YEAR.fullmatch(word) for word in words
+    )
 
 
 def find_cues(words: Sequence[str]) -> list[FoundCue]:
     """Return the cues from left to right, the longest at each place; they do not overlap."""
+    plain = ["#" if word[0].isdigit() else word for word in words]
     found = []
-    position = 0
-    while position < len(words):
-        for phrase, kinds in _TABLE.get(words[position], ()):
-            end = position + len(phrase)
-            if len(phrase) == 1 or _matches(words[position:end], phrase):
-                found.append(FoundCue(kinds, position, end))
-                position = end
+    next_free = 0
+    for position, word in enumerate(plain):
+        if position < next_free or word not in _LENGTHS:
+            continue
+        for length in _LENGTHS[word]:
+            kinds = _KINDS.get(tuple(plain[position : position + length]))
+            if kinds is not None:
+                next_free = position + length
+                found.append(FoundCue(kinds, position, next_free))
                 break
-        else:
-            position += 1
     return found
-
-
-def _matches(words: Sequence[str], phrase: tuple[str, ...]) -> bool:
-    """Compare word by word; "#" stands for a number."""
-    return len(words) == len(phrase) and all(
-        word == wanted or (wanted == "#" and word[0].isdigit())
-        for word, wanted in zip(words, phrase, strict=True)
-    )
 
 
 class Scopes:
     """Flags of the words of one sentence."""
 
-    def __init__(self, words: Sequence[str], minus_signs: frozenset[int]) -> None:
+    def __init__(self, words: Sequence[str], minus_signs: frozenset[int], year: int) -> None:
         self.words = words
+        self._year = year
         self.flags = [0] * len(words)
         self.cue_words: set[int] = set()
         cues = [cue for cue in find_cues(words) if Cue.NOTHING not in cue.kinds]
@@ -299,19 +295,24 @@ class Scopes:
         item = self.words[start:end]
         if any(word in STATES or word[0].isdigit() for word in item):
             return False
-        first = item[0]
-        does_something = first.endswith("ing") and first not in SYMPTOMS_IN_ING and len(item) > 1
-        return not does_something
+        return item[0] in SYMPTOMS_IN_ING or not item[0].endswith(("ing", "ed"))
 
     def _mark_years(self) -> None:
         for position, word in enumerate(self.words):
-            if _YEAR.fullmatch(word) and self._is_year(position):
+            if len(word) == 4 and _YEAR.fullmatch(word) and self._is_past_year(position):
                 start = self._clause_start(position)
                 self._mark(HISTORICAL, start, self._clause_end(position + 1, _PAST))
 
-    def _is_year(self, position: int) -> bool:
-        """2009 in "in 2009" and at the end of "CABG 2009"; not in "at 2000" or "2000 ml"."""
+    def _is_past_year(self, position: int) -> bool:
+        """2009 in "in 2009" and at the end of "CABG 2009"; not in "at 2000" or "2000 ml".
+
+        A year with month and day is rather the date of something recent: "10 Sep 2014".
+        """
+        if int(self.words[position]) >= self._year:
+            return False
         before = self.words[position - 1] if position else ""
+        if before in _MONTHS and position > 1 and self.words[position - 2][0].isdigit():
+            return False
         after = self.words[position + 1] if position + 1 < len(self.words) else ""
         if before in _BEFORE_YEAR:
             return not after.isalpha() or after not in ("ml", "cc", "mg", "h", "hours", "hrs")

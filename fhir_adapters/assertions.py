@@ -20,6 +20,9 @@ cues (assertion_cues.py) and scope rules (assertion_scopes.py) of our own.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import MAXYEAR
+from functools import lru_cache
 
 from fhir_adapters.assertion_cues import (
     CARRIERS,
@@ -38,6 +41,22 @@ from fhir_adapters.assertion_scopes import (
 )
 from model.record import Sentence
 
+# Status words of problem lists, immunizations and procedures in C-CDA tables.
+_STATUS_CELL = re.compile(r"\bstatus(?: / notes)?: ([\w -]+?)\s*(?:\||$)", re.IGNORECASE)
+_FLAG_OF_STATUS = {
+    "resolved": HISTORICAL,
+    "inactive": HISTORICAL,
+    "no longer active": HISTORICAL,
+    "in remission": HISTORICAL,
+    "refused": NEGATED,
+    "not administered": NEGATED,
+    "not done": NEGATED,
+    "not taken": NEGATED,
+    "cancelled": NEGATED,
+    "ruled out": NEGATED,
+    "planned": HYPOTHETICAL,
+}
+_CALL_IF = re.compile(r"\b(?:call|return|seek|contact)\b.*\b(?:if|for|when|notice)\b", re.IGNORECASE)
 _SIGNED_WORD = re.compile(r"(?:(?<=[\s,/(])|^)[-+](?=[^\W\d_])")
 # They belong to the piece that follows them: "alert and | in no distress".
 _CONNECTORS = frozenset(
@@ -48,20 +67,40 @@ _CONNECTORS = frozenset(
 )
 
 
-def assert_sentence(text: str, section: str = "") -> tuple[Sentence, ...]:
-    """Return the sentence with its flags, split where the assertion changes."""
+def assert_sentence(
+    text: str, section: str = "", *, year: int = MAXYEAR
+) -> tuple[Sentence, ...]:
+    """Return the sentence with its flags, split where the assertion changes.
+
+    Bare years before ``year``, that of the note, date an event to the past.
+    """
     base = _section_flags(section)
     spans = [found.span() for found in TOKEN.finditer(text)]
     words = [text[start:end].lower().replace("’", "'") for start, end in spans]
     minus_signs = _minus_signs(text, spans)
     if not minus_signs and not has_trigger(words):
         return (_sentence(text, section, base),)
-    pieces = _pieces(Scopes(words, minus_signs))
+    pieces = _pieces(Scopes(words, minus_signs, year))
     if len(pieces) == 1:
         return (_sentence(text, section, base | pieces[0].flags),)
     return tuple(
         _sentence(_cut(text, spans, piece), section, base | piece.flags) for piece in pieces
     )
+
+
+def assert_row(text: str, section: str = "") -> Sentence:
+    """Return a table row with the flags that its section and its status cell give it.
+
+    Cue words in cells are no prose: "Directions: 1 tablet as needed | Status: Active".
+    """
+    status = _STATUS_CELL.search(text)
+    word = status.group(1).lower() if status else ""
+    return _sentence(text, section, _section_flags(section) | _FLAG_OF_STATUS.get(word, 0))
+
+
+def not_asserted(sentence: Sentence) -> Sentence:
+    """Return a sentence behind an empty check box: offered, not said."""
+    return replace(sentence, hypothetical=True)
 
 
 class _Piece:
@@ -144,11 +183,13 @@ def _minus_signs(text: str, spans: list[tuple[int, int]]) -> frozenset[int]:
     return frozenset(starts[at] for at in signs if text[at] == "-")
 
 
+@lru_cache(maxsize=1024)
 def _section_flags(section: str) -> int:
-    name = section.strip(" :").lower()
-    flags = HISTORICAL if name in HISTORICAL_SECTIONS else 0
-    flags |= FAMILY if name in FAMILY_SECTIONS else 0
-    return flags | (HYPOTHETICAL if name in HYPOTHETICAL_SECTIONS else 0)
+    names = {name.strip(" :").lower() for name in section.split("–")}
+    flags = 0 if names.isdisjoint(HISTORICAL_SECTIONS) else HISTORICAL
+    flags |= 0 if names.isdisjoint(FAMILY_SECTIONS) else FAMILY
+    conditional = not names.isdisjoint(HYPOTHETICAL_SECTIONS) or _CALL_IF.search(section)
+    return flags | (HYPOTHETICAL if conditional else 0)
 
 
 def _sentence(text: str, section: str, flags: int) -> Sentence:

@@ -6,6 +6,7 @@ would otherwise become 50 MB before anybody could count.
 
 from __future__ import annotations
 
+import codecs
 import json
 import threading
 import zlib
@@ -110,11 +111,11 @@ _GZIP_NAME = "gzip or deflate data"
 def parse_json(body: bytes, what: str) -> Any:
     """Parse a body as strict JSON. Raises FhirTruncated if it breaks off, else FhirBadAnswer."""
     try:
-        text = body.decode("utf-8-sig")
+        text = body.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as exc:
         raise FhirBadAnswer(f"{what}: the body is not UTF-8 text") from exc
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     except RecursionError as exc:
         raise FhirBadAnswer(f"{what}: the JSON is nested too deeply") from exc
     except ValueError as exc:
@@ -126,6 +127,9 @@ def parse_json(body: bytes, what: str) -> Any:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _describe(text: str) -> str:

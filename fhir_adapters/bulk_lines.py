@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from model.record import ReportLine
 
@@ -75,7 +74,7 @@ def read_lines(
     try:
         with path.open("rb") as file:
             packed = _is_gzip(file)
-            stream: IO[bytes] = gzip.GzipFile(fileobj=file) if packed else file
+            stream = gzip.GzipFile(fileobj=file) if packed else file
             offset = 0
             while raw := stream.readline(LONGEST_LINE_BYTES + 1):
                 number += 1
@@ -85,7 +84,8 @@ def read_lines(
                     faults.add(name, f"{name}:{number}", "too-large", "the line is over 64 MiB")
                 elif content := raw.strip():
                     on_bytes(file.tell())
-                    yield Line(number, None if packed else start, content)
+                    indent = len(raw) - len(raw.lstrip())
+                    yield Line(number, None if packed else start + indent, content)
     except (EOFError, OSError, zlib.error):
         faults.add(
             name,
@@ -100,7 +100,7 @@ def _is_gzip(file: BufferedReader) -> bool:
     return file.peek(2)[:2] == b"\x1f\x8b"
 
 
-def _skip_line(stream: IO[bytes]) -> int:
+def _skip_line(stream: BufferedReader | gzip.GzipFile) -> int:
     skipped = 0
     while raw := stream.readline(LONGEST_LINE_BYTES):
         skipped += len(raw)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from fhir_adapters.chart import Resource
-from fhir_adapters.documents import canonical_reference, dict_of, dicts_of, text_of
+from fhir_adapters.documents import canonical_reference
+from fhir_adapters.elements import dict_of, dicts_of, text_of
 
 RECORD_TYPES = frozenset(
     {

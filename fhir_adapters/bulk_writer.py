@@ -6,10 +6,9 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any, BinaryIO, cast
 
 from fhir_adapters.chart import Chart, Resource
 
@@ -52,9 +51,8 @@ class _Files:
         self._directory = directory
         self._compress = compress
         self._lines_per_file = lines_per_file
-        self._open: dict[str, IO[bytes]] = {}
+        self._open: dict[str, BinaryIO] = {}
         self._lines: Counter[str] = Counter()
-        self._stack = ExitStack()
 
     def __enter__(self) -> _Files:
         return self
@@ -65,7 +63,8 @@ class _Files:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        for file in self._open.values():
+            file.close()
 
     def write(self, kind: str, resource: Resource) -> None:
         if self._lines[kind] % self._lines_per_file == 0:
@@ -77,17 +76,12 @@ class _Files:
     def _next_file(self, kind: str) -> None:
         if kind in self._open:
             self._open[kind].close()
-        number = self._lines[kind] // self._lines_per_file
-        ending = "ndjson.gz" if self._compress else "ndjson"
-        path = self._directory / f"{kind}.{number:03}.{ending}"
-        file = path.open("xb")
-        self._stack.callback(file.close)
+        path = self._directory / f"{kind}.{self._lines[kind] // self._lines_per_file:03}.ndjson"
         if self._compress:
-            packed = gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="")
-            self._stack.callback(packed.close)
-            self._open[kind] = packed
+            packed = gzip.open(f"{path}.gz", "xb")  # noqa: SIM115  (closed by __exit__)
+            self._open[kind] = cast(BinaryIO, packed)
         else:
-            self._open[kind] = file
+            self._open[kind] = path.open("xb")
 
 
 def _with_references(value: Any, aliases: Mapping[str, str]) -> Any:

@@ -192,8 +192,9 @@ def _narratives(resource: Resource, kind: str) -> Iterator[Narrative]:
     narrative = dict_of(resource.get("text"))
     # A generated narrative repeats the resource's own elements: who wrote what when. Only
     # "additional" promises text of its own. A report's narrative is its text, unless the report
-    # lists results, which are read as Observations.
-    own_text = kind == "DiagnosticReport" and not resource.get("result")
+    # states its conclusion, or lists results, which are read as Observations.
+    repeats = resource.get("result") or resource.get("conclusion")
+    own_text = kind == "DiagnosticReport" and not repeats
     if own_text or text_of(narrative.get("status")) == "additional":
         div = text_of(narrative.get("div"))
         if div:

@@ -1,8 +1,8 @@
 """HTML, FHIR narratives and C-CDA narrative blocks to lines of text.
 
 The structure that a reader sees is kept: paragraphs, list items and table rows become lines, and
-h1 to h6 become sections. A table row under column headings reads "Problem: Asthma; Status:
-Active". Scripts, styles and text marked as deleted are dropped.
+h1 to h6 become sections. A table row under column headings reads "Problem: Asthma | Status:
+Active", so that later steps know it for a row. Scripts, styles and text marked as deleted are dropped.
 
 One renderer serves two parsers: lexbor for HTML as people send it, lxml for XML. Trees are walked
 without recursion, because their depth is the sender's choice.
@@ -72,6 +72,7 @@ _LINES = _HEADINGS | frozenset(
         "ul",
     ]
 )
+_BAR = " | "
 _NO_ATTRIBUTES: Mapping[str, str | None] = {}
 
 
@@ -152,6 +153,7 @@ class _Table:
     cells: list[_Cell] = field(default_factory=list)  # of the row being read
     headings: list[str] = field(default_factory=list)
     headings_used: bool = True
+    in_head: bool = False
 
 
 class _Renderer:
@@ -171,11 +173,13 @@ class _Renderer:
         if tag in _LINES or self._every_element_a_line:
             self._flows[-1].end_line()
         if tag in ("td", "th") and self._tables:
-            cell = _Cell(tag == "th")
+            cell = _Cell(tag == "th" or self._tables[-1].in_head)
             self._tables[-1].cells.append(cell)
             self._flows.append(cell.flow)
         elif tag == "table":
             self._tables.append(_Table())
+        elif tag in ("thead", "tbody", "tfoot") and self._tables:
+            self._tables[-1].in_head = tag == "thead"
         elif tag == "pre":
             self._pre_depth += 1
 
@@ -244,17 +248,17 @@ class _Renderer:
 
     def _flush_unused_headings(self, table: _Table) -> None:
         if not table.headings_used:
-            self._flows[-1].lines.append("; ".join(filter(None, table.headings)))
+            self._flows[-1].lines.append(_BAR.join(filter(None, table.headings)))
             table.headings_used = True
 
 
 def _row_lines(headings: list[str], cells: list[_Cell], texts: list[str]) -> Iterable[str]:
     if len(headings) == len(cells) > 1:
         labelled = zip(headings, texts, strict=True)
-        return ["; ".join(f"{name}: {text}" if name else text for name, text in labelled if text)]
+        return [_BAR.join(f"{name}: {text}" if name else text for name, text in labelled if text)]
     if cells[0].is_heading and len(cells) > 1:
         value = ", ".join(filter(None, texts[1:]))
         return [f"{texts[0].rstrip(': ')}: {value}" if texts[0] else value]
     if any(len(cell.flow.lines) > 1 for cell in cells):  # a table that only lays out the page
         return [line for cell in cells for line in cell.flow.lines]
-    return ["; ".join(filter(None, texts))]
+    return [_BAR.join(filter(None, texts))]

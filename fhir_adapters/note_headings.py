@@ -14,44 +14,40 @@ from dataclasses import dataclass
 _KNOWN = frozenset(
     " ".join(name.split())
     for name in """
-    a, a&p, a/p, ap, active issues, active problems, addendum, admission diagnoses,
-    admission diagnosis, admission labs, admission medications, admission physical exam,
-    admitting diagnosis, advance directives, allergies, allergies and adverse reactions,
-    allergies and intolerances, allergy, anesthesia, assessment, assessment & plan,
-    assessment and plan, assessment and recommendations, assessment/plan, assessment/plan of care,
-    brief history, brief hospital course, care plan, cc, chief complaint, chief complaints,
-    clinical history, clinical impression, clinical information, clinical notes, comments,
-    comparison, complications, conclusion, conclusions, condition at discharge, condition on discharge,
-    consults, course, course in ed, current medications, data, diagnoses, diagnosis,
-    diagnostic studies, diet, discharge condition, discharge diagnoses, discharge diagnosis,
-    discharge disposition, discharge exam, discharge instructions, discharge labs,
-    discharge medications, discharge physical exam, discharge plan, disposition, ed course,
-    emergency department course, encounters, events, exam, examination, family history, family hx,
-    fam hx, fh, fhx, findings, follow up, follow-up, followup, followup instructions,
-    follow-up instructions, functional status, general appearance, goals, habits,
-    health concerns, history, history and physical, history of past illness,
-    history of present illness, history of the present illness, home medications, home meds,
-    hospital course, hospital course by problem, hpi, hx, icu course, imaging, immunizations,
-    impression, impression and plan, impression/plan, in summary, indication, indications,
-    instructions, interim history, interval events, interval history, interventions, issues,
-    lab results, laboratory data, laboratory results, laboratory studies, labs, labs on admission,
-    labs on discharge, major surgical or invasive procedure, medical equipment, medical history,
-    medication, medications, medications at home, medications on admission,
-    medications on discharge, meds, microbiology, narrative, nursing assessment, nutrition, o,
-    objective, objective data, operation, operative findings, outpatient medications,
-    overnight events, p, past history, past illness, past medical and surgical history,
-    past medical history, past medical hx, past psychiatric history, past surgical history,
-    past surgical hx, patient instructions, pe, pertinent results, physical exam,
-    physical examination, plan, plan of care, plan of treatment, pmh, pmhx, postoperative diagnosis,
-    preoperative diagnosis, present illness, presenting complaint, primary diagnosis,
+    a, a&p, a/p, active issues, active problems, addendum, admission diagnoses, admission
+    diagnosis, admission labs, admission medications, admission physical exam, admitting
+    diagnosis, allergies, allergies and adverse reactions, allergies and intolerances, allergy,
+    ap, assessment, assessment & plan, assessment and plan, assessment and recommendations,
+    assessment/plan, assessment/plan of care, brief history, brief hospital course, care plan,
+    cc, chief complaint, chief complaints, clinical history, clinical impression, clinical
+    information, clinical notes, comments, conclusion, conclusions, consults, course, course in
+    ed, current medications, data, diagnoses, diagnosis, diagnostic studies, discharge
+    diagnoses, discharge diagnosis, discharge exam, discharge instructions, discharge labs,
+    discharge medications, discharge physical exam, discharge plan, ed course, emergency
+    department course, encounters, events, exam, examination, fam hx, family history, family hx,
+    fh, fhx, findings, follow up, follow-up, follow-up instructions, followup, followup
+    instructions, functional status, general appearance, goals, health concerns, history,
+    history and physical, history of past illness, history of present illness, history of the
+    present illness, home medications, home meds, hospital course, hospital course by problem,
+    hpi, hx, icu course, imaging, immunizations, impression, impression and plan,
+    impression/plan, in summary, indication, indications, instructions, interim history,
+    interval events, interval history, interventions, issues, lab results, laboratory data,
+    laboratory results, laboratory studies, labs, labs on admission, labs on discharge, major
+    surgical or invasive procedure, medical equipment, medical history, medication, medications,
+    medications at home, medications on admission, medications on discharge, meds, microbiology,
+    narrative, nursing assessment, o, objective, objective data, operation, operative findings,
+    outpatient medications, overnight events, p, past history, past illness, past medical and
+    surgical history, past medical history, past medical hx, past psychiatric history, past
+    surgical history, past surgical hx, patient instructions, pe, pertinent results, physical
+    exam, physical examination, plan, plan of care, plan of treatment, pmh, pmhx, postoperative
+    diagnosis, preoperative diagnosis, present illness, presenting complaint, primary diagnosis,
     principal diagnosis, problem list, problems, procedure, procedures, procedures performed,
-    prognosis, psh, pshx, radiology, reason for admission, reason for consult,
-    reason for consultation, reason for referral, reason for visit, recommendation,
-    recommendations, resolved problems, result, results, return precautions, review of systems, ros,
-    s, secondary diagnoses, secondary diagnosis, sh, shx, social history, social hx,
-    studies, subjective, subjective data, summary, surgical history, technique,
-    treatment, treatment plan, vital signs, vitals, when to call, when to seek care,
-    reasons to return, warning signs
+    psh, pshx, radiology, reason for admission, reason for consult, reason for consultation,
+    reason for referral, reason for visit, reasons to return, recommendation, recommendations,
+    resolved problems, result, results, return precautions, review of systems, ros, s, secondary
+    diagnoses, secondary diagnosis, sh, shx, social history, social hx, studies, subjective,
+    subjective data, summary, surgical history, treatment, treatment plan, vital signs, vitals,
+    warning signs, when to call, when to seek care
     """.split(",")
 )
 _MAX_HEADING_CHARS = 60
@@ -59,7 +55,9 @@ _MAX_HEADING_WORDS = 7
 
 _BEFORE_COLON = re.compile(r"([^:]{1,60}):(?:\s+|$)(.*)", re.DOTALL)
 _BEFORE_DASH = re.compile(r"([A-Z][A-Z&/ ]{1,30}) ?[-–—] (\S.*)", re.DOTALL)
-_DECORATION = re.compile(r"^[#*_=\s]+|[#*_=\s]+$")
+_PULSE = re.compile(r"[a-zA-Z]:\s*\d")  # "P: 88" is no plan
+_DECORATION = frozenset("#*_= ")
+_DIGIT = re.compile(r"\d")
 _SENTENCE_INSIDE = re.compile(r"[.!?;,]\s|[.!?;,]$")
 _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|had|will|denies|reports|states|given|the following"
@@ -80,7 +78,7 @@ class Heading:
 def inline_heading(line: str) -> Heading | None:
     """Return the known heading that the line or sentence begins with: "HPI: 65 yo man ..."."""
     matched = _BEFORE_COLON.match(line)
-    if matched and _is_known(matched.group(1)):
+    if matched and _is_known(matched.group(1)) and not _PULSE.match(line):
         return Heading(_title(matched.group(1)), matched.group(2).strip(), known=True)
     dashed = _BEFORE_DASH.match(line)
     if dashed and len(dashed.group(1)) > 2 and _is_known(dashed.group(1)):
@@ -88,19 +86,22 @@ def inline_heading(line: str) -> Heading | None:
     return None
 
 
-def heading_line(line: str, *, shouting: bool) -> Heading | None:
-    """Return the heading that the whole line is. ``shouting``: the note is all in capitals."""
-    if len(line) > _MAX_HEADING_CHARS or not line[:1]:
+def heading_line(line: str, *, capitals_count: bool) -> Heading | None:
+    """Return the heading that the whole line is.
+
+    ``capitals_count``: a line in capitals is a heading even where it is not on the list.
+    """
+    if len(line) > _MAX_HEADING_CHARS:
         return None
-    bare = _DECORATION.sub("", line)
-    if bare.endswith(":") and _stands_alone(bare[:-1]):
-        return Heading(_title(bare), "", known=_is_known(bare))
-    if _is_known(bare) and (len(bare) > 3 or bare.isupper()) and len(bare) > 1:
+    bare = line.strip("#*_= ") if line[:1] in _DECORATION or line[-1:] in _DECORATION else line
+    if bare.endswith(":"):
+        return Heading(_title(bare), "", known=_is_known(bare)) if _stands_alone(bare[:-1]) else None
+    in_capitals = bare.isupper()
+    if (len(bare) > 3 or in_capitals) and len(bare) > 1 and _is_known(bare):
         return Heading(_title(bare), "", known=True)
-    letters = [letter for letter in bare if letter.isalpha()]
-    in_capitals = len(letters) > 3 and all(letter.isupper() for letter in letters)
-    if in_capitals and not shouting and _stands_alone(bare) and not re.search(r"\d", bare):
-        return Heading(_title(bare), "", known=False)
+    if in_capitals and capitals_count and _stands_alone(bare) and not _DIGIT.search(bare):
+        letters = sum(letter.isalpha() for letter in bare)
+        return Heading(_title(bare), "", known=False) if letters > 3 else None
     return None
 
 
@@ -108,7 +109,7 @@ def is_shouting(text: str) -> bool:
     """Whether most letters of a text are capitals."""
     sample = text[:4_000]
     capitals = sum(letter.isupper() for letter in sample)
-    return capitals > sum(letter.islower() for letter in sample)
+    return capitals > 2 * sum(letter.islower() for letter in sample)
 
 
 def _stands_alone(words: str) -> bool:
@@ -116,7 +117,8 @@ def _stands_alone(words: str) -> bool:
         bool(words.strip())
         and len(words.split()) <= _MAX_HEADING_WORDS
         and (words.lstrip()[0].isupper() or _is_known(words))
-        and not _SENTENCE_INSIDE.search(words)
+        and not _SENTENCE_INSIDE.search(words.replace(",", "") if words.isupper() else words)
+        and ": " not in words
         and not _VERB.search(words)
     )
 

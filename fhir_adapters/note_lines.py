@@ -19,11 +19,13 @@ class Paragraph:
 
     text: str
     section: str
+    is_row: bool = False  # of a table; its cells are separated by " | "
+    is_unchecked: bool = False  # behind an empty check box
 
 
 _ITEM = re.compile(
-    r"(?:[-*•·▪●►◦‣–—✓]\s+|[-*•·▪●►◦‣✓](?=[A-Z])|o\s+(?=[A-Z])|\(?\d{1,2}[.)]\s+|[a-zA-Z]\)\s+"
-    r"|#\s*\d{0,2}[.:)]?\s+|\[[ xX]?\]\s*)"
+    r"(?:[-*•·▪●►◦‣–—]\s+|[-*•·▪●►◦‣](?=[A-Z])|o\s+(?=[A-Z])|\(?\d{1,2}[.)]\s+|[a-zA-Z]\)\s+"
+    r"|#\s*\d{0,2}[.:)]?\s+)"
 )
 _RULE = re.compile(r"[-=_*#~.\s]{3,}|page \d{1,4}(?: of \d{1,4})?", re.IGNORECASE)
 _KEY_VALUE = re.compile(r"[^\W\d_][\w /&().,%+-]{0,40}:\s+\S")
@@ -38,28 +40,55 @@ _WIDEST_PAGE = 140
 _LINKS = frozenset({"and", "or", "with", "of", "to", "in", "for", "at", "by", "but", "from", "the"})
 
 
+BAR = " | "
+_EMPTY_BOX = re.compile(r"(?:\[[ _]?\]|[☐▢□◻])\s*")
+_FULL_BOX = re.compile(r"(?:\[[xX]\]|[☑☒✓✔■])\s*")
+_BLANK_FIELD = re.compile(r"_{3,}")
+
+
 def paragraphs(text: str, section: str = "", *, wrapped: bool = True) -> Iterator[Paragraph]:
-    """Yield the paragraphs of a note in order; headings are not among them."""
+    """Yield the paragraphs of a note in order; headings are not among them.
+
+    Where the text stands under a heading already, headings inside it are added to that one.
+    """
     shouting = is_shouting(text)
     title = section
     unused: Heading | None = None
     for block in _blocks(text):
         width = max(map(len, block)) if wrapped else 0
-        for line in _joined(block, width):
-            heading = heading_line(line, shouting=shouting) or inline_heading(line)
+        for position, line in enumerate(_joined(block, width)):
+            heading = None
+            if BAR not in line:
+                capitals_count = position == 0 and not shouting
+                heading = heading_line(line, capitals_count=capitals_count) or inline_heading(line)
             if heading is None:
-                item = _ITEM.match(line)
-                yield Paragraph(line[item.end() :] if item else line, title)
+                yield _paragraph(line, title)
                 unused = None
                 continue
             if unused is not None and not unused.known:
                 yield Paragraph(unused.title, section)
-            title, unused = heading.title, heading
+            title, unused = joined_titles(section, heading.title), heading
             if heading.rest:
                 yield Paragraph(heading.rest, title)
                 unused = None
     if unused is not None and not unused.known:
         yield Paragraph(unused.title, section)
+
+
+def joined_titles(outer: str, title: str) -> str:
+    """Return "Hospital course – Imaging" for a heading inside a section."""
+    return f"{outer} – {title}" if outer and outer.lower() != title.lower() else title
+
+
+def _paragraph(line: str, section: str) -> Paragraph:
+    line = _BLANK_FIELD.sub("", line)
+    if BAR in line:
+        return Paragraph(line, section, is_row=True)
+    empty = _EMPTY_BOX.match(line)
+    if empty:
+        return Paragraph(line[empty.end() :], section, is_unchecked=True)
+    item = _FULL_BOX.match(line) or _ITEM.match(line)
+    return Paragraph(line[item.end() :] if item else line, section)
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
@@ -93,21 +122,25 @@ def _join(parts: list[str]) -> str:
 
 
 def _runs_on(last: str, line: str, width: int) -> bool:
-    if not width or _starts_anew(line) or heading_line(last, shouting=True) is not None:
+    if not width:
         return False
     first = line.split(" ", 1)[0]
-    if _ENDS_OPEN.search(last) or first in _LINKS:
-        return bool(_ENDS_OPEN.search(last)) or not _ENDS_SENTENCE.search(last)
-    if _ENDS_SENTENCE.search(last):
-        return False
     fills_page = len(last) + 1 + len(first) > width and _NARROWEST_PAGE <= width <= _WIDEST_PAGE
-    return fills_page and (width >= _PROSE_PAGE or first[0].islower())
+    is_open = _ENDS_OPEN.search(last) is not None
+    if not is_open:
+        is_prose = width >= _PROSE_PAGE or first[0].islower()
+        if not (first in _LINKS or (fills_page and is_prose)) or _ENDS_SENTENCE.search(last):
+            return False
+    return not _starts_anew(line) and heading_line(last, capitals_count=False) is None
 
 
 def _starts_anew(line: str) -> bool:
     return bool(
         _ITEM.match(line)
+        or BAR in line
+        or _EMPTY_BOX.match(line)
+        or _FULL_BOX.match(line)
         or _KEY_VALUE.match(line)
-        or heading_line(line, shouting=False)
+        or heading_line(line, capitals_count=True)
         or inline_heading(line)
     )

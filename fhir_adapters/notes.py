@@ -158,10 +158,12 @@ def _line(document: Document, reason: str, half_sentence: str) -> ReportLine:
 def _note(document: Document, blocks: Sequence[TextBlock]) -> Note:
     if document.known_since is None:
         raise ValueError(f"{document.source}: a document without time cannot become a note")
+    time = document.known_since.time
     sentences: list[Sentence] = []
     for block in blocks:
-        sentences += split_sentences(block.text, block.section, wrapped=block.wrapped)
-    time = document.known_since.time
+        sentences += split_sentences(
+            block.text, block.section, wrapped=block.wrapped, year=time.year
+        )
     return Note(document.note_type, time, tuple(sentences), document.source)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import time
 import zlib
@@ -45,6 +46,8 @@ class PdfText:
 def pdf_plain_text(data: bytes) -> PdfText:
     """Return the text. Raises ValueError for a file that is damaged, locked or has no text."""
     started = time.monotonic()
+    # pypdf tells the log about each oddity; what matters of them is in the doubt.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     with apply_configuration(
         array_based_stream_maximum_output_length=MAX_STREAM_BYTES,
         lzw_maximum_output_length=MAX_STREAM_BYTES,

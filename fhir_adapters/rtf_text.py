@@ -16,6 +16,7 @@ _MAX_FONT_TABLE_CHARS = 30_000
 
 _HEX_RUN = re.compile(r"(?:[0-9a-fA-F]{64,}\s*)+")
 _FONT_TABLE = re.compile(r"\{\\fonttbl")
+_CELL_END = re.compile(r"[ \t]*\|[ \t]*")
 _LINK = re.compile(r"\\fldinst\s*\{")
 
 
@@ -28,6 +29,7 @@ def rtf_plain_text(rtf: str) -> str:
     if fonts and rtf.find("}\n}", fonts.start(), fonts.start() + _MAX_FONT_TABLE_CHARS) < 0:
         raise ValueError(f"the RTF font table is longer than {_MAX_FONT_TABLE_CHARS:,} characters")
     try:
-        return str(rtf_to_text(rtf, encoding="cp1252", errors="replace"))
+        text = str(rtf_to_text(rtf, encoding="cp1252", errors="replace"))
     except (LookupError, OverflowError, TypeError, UnicodeError) as exc:
         raise ValueError("the RTF document is damaged") from exc
+    return _CELL_END.sub(" | ", text)  # table rows read as those of other formats

@@ -23,7 +23,7 @@ _LOOK_BACK_CHARS = 40  # longest word that is looked at before a stop
 _NEVER = frozenset(
     {
         *("dr", "drs", "mr", "mrs", "ms", "prof", "st", "vs", "v.s", "approx", "e.g", "i.e"),
-        *("eg", "ie", "cf", "fig", "figs", "viz", "q", "c", "s.p", "w", "w.o", "ave", "gen"),
+        *("eg", "ie", "cf", "fig", "figs", "viz", "q", "s.p", "w.o", "ave", "gen"),
     }
 )
 # End a sentence only before a capital.
@@ -46,8 +46,14 @@ _BEFORE_CAPITAL = frozenset(
 )
 
 
-def sentences_of(paragraph: str) -> Iterator[str]:
-    """Yield the sentences of one paragraph without list numbers; white space is collapsed."""
+def sentences_of(paragraph: str, *, is_row: bool = False) -> Iterator[str]:
+    """Yield the sentences of one paragraph without list numbers; white space is collapsed.
+
+    A table row is one sentence, whatever its cells hold.
+    """
+    if is_row:
+        yield from _cut_long(paragraph)
+        return
     for part in _listed_parts(paragraph):
         start = 0
         for end in _ends(part):

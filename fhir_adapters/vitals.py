@@ -46,6 +46,7 @@ class ObservationReader:
         self._codes = codes
         self._device_of_metric = device_of_metric
         self._moments: dict[str, Moment | None] = {}  # charts repeat times; parsing costs most
+        self._labels: dict[str, str] = {}  # of devices, by reference
         self._measurements: list[Measurement] = []
         self._channels = ChannelCollector()
 
@@ -116,7 +117,16 @@ class ObservationReader:
         """Return the device's label ("" if unnamed) for a device Observation, else ``None``."""
         if not is_device_observation(observation):
             return None
-        return device_of(observation, self._device_of_metric)
+        device = observation.get("device")
+        reference = device.get("reference") if type(device) is dict else None
+        if type(reference) is not str:
+            return device_of(observation, self._device_of_metric)
+        label = self._labels.get(reference)
+        if label is None:
+            label = device_of(observation, self._device_of_metric)
+            if label.startswith("Device/"):  # a display may differ from resource to resource
+                self._labels[reference] = label
+        return label
 
     def _past_time(self, observation: dict[str, Any], source: str) -> datetime | None:
         """Return when the value was true, if it was true and available by the prediction time."""

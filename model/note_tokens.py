@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from model.organ_systems import organ_system
 from model.prediction import SentenceEvidence
 from model.record import Note, PatientRecord
 from model.vocabulary import (
@@ -102,4 +103,5 @@ def _sentence_label(note: Note, note_index: int, position: int) -> TokenLabel:
         family=sentence.family,
         hypothetical=sentence.hypothetical,
     )
-    return TokenLabel(f"note/{note_index}/{position}", "note", "general", evidence, (note.source,))
+    token_id = f"note/{note_index}/{position}"
+    return TokenLabel(token_id, "note", organ_system(sentence.text), evidence, (note.source,))

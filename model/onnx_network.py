@@ -13,10 +13,20 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
+from model.errors import CheckpointIncompatible
 from model.tokens import Booleans, Floats, TokenArrays
 
 MEMORY: Final = "memory_structured", "memory_note", "memory_device"
+# What onnxruntime raises for a graph that it does not read; the classes have no common parent.
+UNREADABLE: Final = (
+    runtime.Fail,
+    runtime.InvalidArgument,
+    runtime.InvalidGraph,
+    runtime.InvalidProtobuf,
+    runtime.NotImplemented,
+)
 CHUNK: Final = 512  # coalitions a call: 12 MB of working memory with 190 tokens
 
 
@@ -83,9 +93,17 @@ def at_least_one(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
 
 
 def open_session(graph: bytes, threads: int) -> ort.InferenceSession:
-    """Open a graph on the CPU. Idle threads sleep: other requests need the cores."""
+    """Open a graph on the CPU. Idle threads sleep: other requests need the cores.
+
+    Raises CheckpointIncompatible for bytes that this onnxruntime does not run.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except UNREADABLE as exc:
+        raise CheckpointIncompatible(
+            f"onnxruntime {ort.__version__} cannot run a graph of the checkpoint: {exc}"
+        ) from exc

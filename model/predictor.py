@@ -20,6 +20,7 @@ from model.onnx_network import OnnxNetwork
 from model.prediction import Applicability, Explanation, Prediction, TaskPrediction
 from model.record import Demographics, PatientRecord
 from model.sentence_encoder import MiniLMEncoder, SentenceEncoder
+from model.timely_notes import TimelyEmbedding
 from model.tokens import EMBEDDING_WIDTH, Floats, TokenArrays, tokenize
 
 
@@ -51,16 +52,19 @@ class Predictor:
     ) -> tuple[Prediction, Explanation | None]:
         """Predict every task and explain the first.
 
-        ``deadline_s`` (on time.monotonic's clock) ends the refinement of the explanation. The
-        explanation is None where the prediction is not applicable.
+        ``deadline_s`` (on time.monotonic's clock) ends the reading of new note sentences, the
+        oldest last, and the refinement of the explanation; sentences that were not read are
+        named in the warnings. The explanation is None where the prediction is not applicable.
         """
         reasons, warnings = check_patient(record)
-        embed = no_embedding if reasons else self.encoder.encode
-        tokens = tokenize(record, self.checkpoint.tokens, embed)
+        timely = TimelyEmbedding(self.encoder, deadline_s)
+        tokens = tokenize(record, self.checkpoint.tokens, no_embedding if reasons else timely)
         more_reasons, more_warnings = check_data(
             tokens, self.checkpoint.tokens, self.checkpoint.applicability
         )
-        checks = applicability(tokens, [*reasons, *more_reasons], [*warnings, *more_warnings])
+        checks = applicability(
+            tokens, [*reasons, *more_reasons], [*warnings, *more_warnings, *timely.warnings()]
+        )
         if not checks.applicable:
             return self._prediction(record, checks, ()), None
         memory = self.network.encode(tokens)

@@ -88,20 +88,25 @@ class TokenArrays:
 def tokenize(
     record: PatientRecord, config: TokenConfig, embed: Embed, *, with_labels: bool = True
 ) -> TokenArrays:
-    """Turn a record into tokens. Training may leave out the labels to save memory."""
+    """Turn a record into tokens. Training may leave out the labels to save memory.
+
+    A sentence that ``embed`` answers with NaN (it ran out of time) has no token.
+    """
     stats, labels_structured = structured_tokens(record, config, with_labels)
-    sentences, labels_notes = note_tokens(record, config, with_labels)
+    (texts, features, note_types), labels_notes = note_tokens(record, config, with_labels)
     patches, labels_device = device_tokens(record, config, with_labels)
-    texts, features, note_types = sentences
+    embeddings = embed(texts) if texts else np.zeros((0, EMBEDDING_WIDTH), np.float32)
+    read = np.isfinite(embeddings[:, 0])
+    labels_read = [label for label, kept in zip(labels_notes, read, strict=with_labels) if kept]
     patch_stats, patch_channel, patch_index = patches
     return TokenArrays(
         structured_stats=stats,
         structured_measured=np.isfinite(stats[:, 0]),
-        sentence_embeddings=embed(texts) if texts else np.zeros((0, EMBEDDING_WIDTH), np.float32),
-        sentence_features=features,
-        sentence_note_type=note_types,
+        sentence_embeddings=embeddings[read],
+        sentence_features=features[read],
+        sentence_note_type=note_types[read],
         patch_stats=patch_stats,
         patch_channel=patch_channel,
         patch_index=patch_index,
-        labels=(*labels_structured, *labels_notes, *labels_device),
+        labels=(*labels_structured, *labels_read, *labels_device),
     )

@@ -22,7 +22,9 @@ ALLOWED = {
 }
 # Commands that train or measure the model: they bring data sets and training together, and are
 # imported by nothing that serves.
-OFFLINE = ("cds_hooks.training_records", "cds_hooks.train_command")
+OFFLINE = (
+    *("cds_hooks.training_records", "cds_hooks.train_command", "cds_hooks.evaluate_command"),
+)
 TRAINING_ONLY = {"torch", "transformers", "shap", "lime", "sklearn", "lightgbm", "polars", "onnx"}
 
 

@@ -28,6 +28,7 @@ NOT_RUN = {
     ". .venv/bin/activate": "the tests run in an environment already",
     "make train DATA=../shared/data": "takes 20 minutes",
     "meam train --data ../shared/data --checkpoint my-checkpoint": "takes 20 minutes",
+    "meam evaluate --data ../shared/data --checkpoint my-checkpoint": "takes minutes, after that",
     "python -m conformance.ehr --fhir http://127.0.0.1:8085/fhir --service http://127.0.0.1:8086": (
         "stays in the foreground; runs in tests/test_demo.py"
     ),

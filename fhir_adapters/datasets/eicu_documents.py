@@ -34,6 +34,8 @@ _NOTE_TYPES = {
 }
 # Reminders to the nurse ("protect heels"), the same for every patient at risk.
 _NURSING_REMINDERS = frozenset({"Intervention"})
+# Of the risk scores for falls and pressure sores only the result is a statement.
+_SCORE_RESULTS = {"Morse Fall Risk": "Fall Risk", "Braden Scale": "Pressure Sore Risk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,12 @@ def _nursing_notes(rows: list[Row]) -> Iterator[tuple[int, list[str]]]:
     """Yield (minute, sentences) of each assessment."""
     assessments: dict[int, dict[tuple[str, str], list[str]]] = {}
     for row in rows:
-        label, value = row.cells["celllabel"], row.cells["cellattributevalue"]
-        if label in _NURSING_REMINDERS or not value:
+        label, attribute = row.cells["celllabel"], row.cells["cellattribute"]
+        value = row.cells["cellattributevalue"]
+        is_item = attribute != _SCORE_RESULTS.get(label, attribute)
+        if label in _NURSING_REMINDERS or is_item or not value:
             continue
-        attributes = assessments.setdefault(row.effective, {})
-        attributes.setdefault((label, row.cells["cellattribute"]), []).append(value)
+        assessments.setdefault(row.effective, {}).setdefault((label, attribute), []).append(value)
     for minute, attributes in assessments.items():
         sentences = [say.nurse_assessment(*key, values) for key, values in attributes.items()]
         kept = [sentence for sentence in sentences if sentence and not leaks(sentence)]

@@ -228,7 +228,7 @@ def write_monitor(
         if cuff:
             writer.observe_panel(BLOOD_PRESSURE_PANEL, cuff, effective, monitor)
         output = number(row.cells["cardiacoutput"])
-        if output is not None:
+        if output:  # 0 while nothing measures it
             writer.observe("cardiac_output", output, effective, monitor)
     for row in periodic:
         effective = instant_of(row.effective)

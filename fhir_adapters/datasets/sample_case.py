@@ -20,6 +20,7 @@ NoteKind = Literal[
     "chest_x_ray",
     "head_ct",
     "echocardiography",
+    "endoscopy",
 ]
 Panel = Literal[
     "blood_count",

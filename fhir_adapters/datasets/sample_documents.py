@@ -28,7 +28,16 @@ REPORT_TYPES: Mapping[NoteKind, Resource] = {
     "chest_x_ray": loinc_type("30745-4", "Chest X-ray study"),
     "head_ct": loinc_type("30799-1", "CT head without contrast"),
     "echocardiography": loinc_type("42148-7", "Heart ultrasound study"),
+    "endoscopy": loinc_type("18751-8", "Endoscopy study"),
 }
+# HL7 v2 table 0074: radiology, cardiac ultrasound, other.
+REPORT_SECTIONS: Mapping[NoteKind, str] = {
+    "chest_x_ray": "RAD",
+    "head_ct": "RAD",
+    "echocardiography": "CUS",
+    "endoscopy": "OTH",
+}
+DIAGNOSTIC_SERVICE = "http://terminology.hl7.org/CodeSystem/v2-0074"
 CLINICAL_NOTE = {
     "coding": [
         {
@@ -38,7 +47,6 @@ CLINICAL_NOTE = {
         }
     ]
 }
-RADIOLOGY = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD"}]}
 ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
 CONDITION_CODES = "http://terminology.hl7.org/CodeSystem/condition-"
 
@@ -93,7 +101,7 @@ class SampleDocuments:
             "resourceType": "DiagnosticReport",
             "id": f"{self._patient_id}-report-{number}",
             "status": "final",
-            "category": [RADIOLOGY],
+            "category": [_coded(DIAGNOSTIC_SERVICE, REPORT_SECTIONS[note.kind])],
             "code": REPORT_TYPES[note.kind],
             "subject": self._subject,
             "encounter": self._encounter,

@@ -185,7 +185,7 @@ CASE = SampleCase(
     notes=(
         SampleNote(0.7, "emergency", EMERGENCY),
         SampleNote(1.5, "history_and_physical", HISTORY_AND_PHYSICAL),
-        SampleNote(5.5, "procedure", ENDOSCOPY),
+        SampleNote(5.5, "endoscopy", ENDOSCOPY),
         SampleNote(13, "nursing", NURSING_DAY_1, form="binary"),
         SampleNote(20, "progress", PROGRESS_DAY_1, form="html"),
         SampleNote(30.8, "nursing", EVENT),

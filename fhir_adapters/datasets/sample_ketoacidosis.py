@@ -51,6 +51,14 @@ infection. Fluids, insulin infusion, potassium in each liter. Glucose hourly, ga
 hours. Add dextrose when glucose is below 250.
 """
 
+CHEST_X_RAY = """\
+EXAMINATION: Chest, single portable view.
+CLINICAL INFORMATION: Ketoacidosis, look for a trigger.
+FINDINGS: Lungs clear. No consolidation. No pleural effusion. Heart size normal. No air under the \
+diaphragm.
+IMPRESSION: Normal chest.
+"""
+
 NURSING_NIGHT = """\
 Insulin infusion at 5 units per hour. Glucose {glucose}. Asks for water, vomited once at two \
 hours, none since. Abdominal pain gone. Urine {urine_output} mL in the last hour. Flatmate \
@@ -159,6 +167,7 @@ CASE = SampleCase(
     notes=(
         SampleNote(1.1, "emergency", EMERGENCY),
         SampleNote(2.2, "history_and_physical", HISTORY_AND_PHYSICAL),
+        SampleNote(2.5, "chest_x_ray", CHEST_X_RAY),
         SampleNote(9.5, "nursing", NURSING_NIGHT, form="binary"),
         SampleNote(20, "progress", PROGRESS_DAY_1, form="html"),
         SampleNote(25, "consult", ENDOCRINOLOGY, form="binary"),

@@ -51,7 +51,8 @@ def write_wearable(
                     "factor": stream.factor,
                     "data": _samples(chunk, stream.factor),
                 }
-                _write_samples(writer, channel, start, data, device, len(chunk))
+                last = start + timedelta(minutes=len(chunk) - 1)
+                _write_samples(writer, channel, (start, last), data, device)
 
 
 def write_glucose_sensor(
@@ -74,8 +75,8 @@ def write_glucose_sensor(
             "upperLimit": high,
             "data": " ".join(chunk),
         }
-        minutes = len(chunk) * GLUCOSE_PERIOD_MINUTES
-        _write_samples(writer, "glucose", start, data, device, minutes)
+        last = start + timedelta(minutes=(len(chunk) - 1) * GLUCOSE_PERIOD_MINUTES)
+        _write_samples(writer, "glucose", (start, last), data, device)
 
 
 def _streams(physiology: Physiology, random: np.random.Generator) -> Mapping[str, Stream]:
@@ -144,14 +145,12 @@ def _samples(values: Floats, factor: float) -> str:
 def _write_samples(
     writer: ChartWriter,
     channel: str,
-    start: datetime,
+    first_and_last: tuple[datetime, datetime],
     data: dict[str, Any],
     device: dict[str, str],
-    minutes: int,
 ) -> None:
-    coding = variable_codings()[channel]
-    end = start + timedelta(minutes=minutes - 1)
-    unit = coding.unit
+    unit = variable_codings()[channel].unit
     origin = {"value": 0, "unit": unit, "system": UCUM, "code": unit}
+    start, end = map(instant, first_and_last)
     samples = {"origin": origin, "dimensions": 1, **data}
-    writer.observe_samples(channel, samples, start=instant(start), end=instant(end), device=device)
+    writer.observe_samples(channel, samples, start=start, end=end, device=device)

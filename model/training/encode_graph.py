@@ -51,6 +51,7 @@ def quantile_encoding(g: GraphWriter, stats: str, kind: str | None, layer: Quant
     value = g.op("Where", undefined, zero, g.op("Unsqueeze", stats, last))
     filled = g.op("Div", g.op("Sub", value, low), width)  # (n, stats, bins)
     filled = g.op("Clip", filled, zero, g.constant(1.0))
+    filled = g.op("Sub", filled, g.constant(array(layer.usual)))
     filled = g.op("Where", undefined, zero, filled)
     both = g.op("Concat", filled, g.op("Cast", undefined, to=TensorProto.FLOAT), axis=2)
     return g.reshape(both, -1, layer.features)
@@ -62,8 +63,8 @@ def per_row(g: GraphWriter, x: str, matrices: str) -> str:
     return g.op("Squeeze", g.op("MatMul", row, matrices), middle)
 
 
-def structured(g: GraphWriter, layer: StructuredEncoder) -> tuple[str, str]:
-    """Return tokens (V, D) and additive terms (V, T)."""
+def structured(g: GraphWriter, layer: StructuredEncoder) -> tuple[str, str | None]:
+    """Return tokens (V, D) and additive terms (V, T), if any."""
     measured = g.op("Unsqueeze", "structured_measured", g.constant([1]))  # (V, 1)
     x = quantile_encoding(g, "structured_stats", None, layer.encoding)
     code = per_row(g, x, g.constant(array(layer.project)))
@@ -71,23 +72,25 @@ def structured(g: GraphWriter, layer: StructuredEncoder) -> tuple[str, str]:
     code = g.op("Where", measured, code, g.constant(array(layer.not_measured)))
     token = linear(g, g.op("Gelu", code), layer.expand)
     token = g.op("Add", token, g.constant(array(layer.variable)))
+    if not layer.additive_path:
+        return token, None
     additive = per_row(g, x, g.constant(array(layer.additive)))
     absent = g.constant(array(layer.additive_not_measured))
     return token, g.op("Where", measured, additive, absent)
 
 
-def notes(g: GraphWriter, layer: NoteEncoder) -> tuple[str, str]:
-    """Return tokens (S, D) and additive terms (S, T)."""
+def notes(g: GraphWriter, layer: NoteEncoder) -> tuple[str, str | None]:
+    """Return tokens (S, D) and additive terms (S, T), if any."""
     gate = g.op("Add", linear(g, "sentence_features", layer.gate), g.constant(1.0))
     meaning = g.op("Mul", linear(g, "sentence_embeddings", layer.project), gate)
     kind = g.op("Gather", g.constant(array(layer.note_type.weight)), "sentence_note_type")
     flags = linear(g, "sentence_features", layer.features)
     token = g.op("Add", g.op("Add", meaning, flags), kind)
-    return token, linear(g, token, layer.additive)
+    return token, None if layer.additive is None else linear(g, token, layer.additive)
 
 
-def device(g: GraphWriter, layer: DeviceEncoder) -> tuple[str, str]:
-    """Return tokens (K, D) and additive terms (K, T)."""
+def device(g: GraphWriter, layer: DeviceEncoder) -> tuple[str, str | None]:
+    """Return tokens (K, D) and additive terms (K, T), if any."""
 
     def of(table: Tensor, index: str) -> str:
         return g.op("Gather", g.constant(array(table)), index)
@@ -97,6 +100,8 @@ def device(g: GraphWriter, layer: DeviceEncoder) -> tuple[str, str]:
     token = linear(g, g.op("Gelu", code), layer.expand)
     token = g.op("Add", token, of(layer.channel, "patch_channel"))
     token = g.op("Add", token, of(layer.patch, "patch_index"))
+    if not layer.additive_path:
+        return token, None
     additive = per_row(g, x, of(layer.additive, "patch_channel"))
     return token, g.op("Mul", additive, of(layer.additive_patch, "patch_index"))
 
@@ -109,8 +114,13 @@ def encode_graph(network: FusionNetwork) -> onnx.ModelProto:
     names = "memory_structured", "memory_note", "memory_device"
     for index, (name, (token, additive)) in enumerate(zip(names, pairs, strict=True)):
         placed = g.op("Add", token, g.constant(modality[index]))
-        kv = linear(g, layer_norm(g, placed, network.token_norm), network.to_memory)
-        g.name(g.op("Concat", kv, additive, axis=1), name)
+        normed = layer_norm(g, placed, network.token_norm)
+        columns = [linear(g, normed, network.to_memory)]
+        if network.config.sum_units:
+            columns.append(linear(g, normed, network.to_sum))
+        if additive is not None:
+            columns.append(additive)
+        g.name(g.op("Concat", *columns, axis=1), name)
     variables, width = len(network.structured.variable), network.config.memory_width
     return g.finish(
         "encode",

@@ -1,4 +1,4 @@
-"""Three encoders with one signature: arrays of a modality -> tokens and additive terms.
+"""Three encoders with one signature: arrays of a modality -> tokens, and additive terms if wanted.
 
 Axes: B records, V variables, S sentences, K patches, D width, T tasks, F features.
 """
@@ -69,18 +69,22 @@ def _edges(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
 class QuantileEncoding(nn.Module):
     """Piecewise-linear encoding of statistics between training quantiles.
 
-    Each statistic becomes ``bins`` numbers in 0..1 that fill up from left to right, and one that
-    is 1 where the statistic is not defined.
+    Each statistic becomes ``bins`` numbers that fill up from left to right, and one that is 1
+    where the statistic is not defined. They are centred on their mean over training, so that a
+    statistic that is not defined counts as a usual one.
     """
 
     low: Tensor
     width: Tensor
+    usual: Tensor
 
     def __init__(self, kinds: int, stats: int, bins: int) -> None:
         super().__init__()
         self.features = stats * (bins + 1)
         self.register_buffer("low", torch.zeros(kinds, stats, bins))
         self.register_buffer("width", torch.ones(kinds, stats, bins))
+        # The part of training values above the middle of each bin of a quantile encoding.
+        self.register_buffer("usual", 1 - (torch.arange(bins) + 0.5) / bins)
 
     def set_edges(self, edges: np.ndarray) -> None:
         """Take edges (kinds, stats, bins + 1)."""
@@ -95,7 +99,7 @@ class QuantileEncoding(nn.Module):
         undefined = torch.isnan(stats)  # (B, n, stats)
         value = torch.where(undefined, torch.zeros_like(stats), stats)[..., None]
         filled = ((value - low) / width).clamp(0.0, 1.0)  # (B, n, stats, bins)
-        filled = torch.where(undefined[..., None], torch.zeros_like(filled), filled)
+        filled = torch.where(undefined[..., None], torch.zeros_like(filled), filled - self.usual)
         both = torch.cat([filled, undefined[..., None].to(filled.dtype)], dim=-1)
         return both.flatten(2)
 
@@ -113,16 +117,20 @@ class StructuredEncoder(nn.Module):
         self.not_measured = nn.Parameter(torch.randn(count, config.rank) * 0.1)
         self.expand = nn.Linear(config.rank, config.width)
         self.variable = nn.Parameter(torch.randn(count, config.width) * 0.1)
-        self.additive = nn.Parameter(torch.zeros(count, features, tasks))
-        self.additive_not_measured = nn.Parameter(torch.zeros(count, tasks))
+        if config.additive_path:
+            self.additive = nn.Parameter(torch.zeros(count, features, tasks))
+            self.additive_not_measured = nn.Parameter(torch.zeros(count, tasks))
+        self.additive_path = config.additive_path
 
-    def forward(self, stats: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, stats: Tensor, measured: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, V, 9), (B, V) -> tokens (B, V, D), additive (B, V, T)."""
         seen = measured[..., None]  # (B, V, 1)
         x = self.encoding(stats).transpose(0, 1)  # (V, B, F)
         code = (x @ self.project).transpose(0, 1) + self.bias  # (B, V, rank)
         code = torch.where(seen, code, self.not_measured.expand_as(code))
         token = self.expand(functional.gelu(code)) + self.variable  # (B, V, D)
+        if not self.additive_path:
+            return token, None
         additive = (x @ self.additive).transpose(0, 1)  # (B, V, T)
         return token, torch.where(seen, additive, self.additive_not_measured.expand_as(additive))
 
@@ -138,20 +146,21 @@ class NoteEncoder(nn.Module):
         # A flag must be able to turn a finding round, which a sum of the two cannot.
         self.gate = nn.Linear(len(SENTENCE_FEATURES), config.width)
         self.note_type = nn.Embedding(len(tokens.note_types) + 1, config.width)
-        self.additive = nn.Linear(config.width, tasks)
+        self.additive = nn.Linear(config.width, tasks) if config.additive_path else None
         nn.init.normal_(self.note_type.weight, std=0.1)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
-        nn.init.zeros_(self.additive.weight)
-        nn.init.zeros_(self.additive.bias)
+        if self.additive is not None:
+            nn.init.zeros_(self.additive.weight)
+            nn.init.zeros_(self.additive.bias)
 
     def forward(
         self, embeddings: Tensor, features: Tensor, note_type: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """(B, S, 384), (B, S, 6), (B, S) -> tokens (B, S, D), additive (B, S, T)."""
         meaning = self.project(embeddings) * (1.0 + self.gate(features))  # (B, S, D)
         token = meaning + self.features(features) + self.note_type(note_type)
-        return token, self.additive(token)
+        return token, None if self.additive is None else self.additive(token)
 
 
 class DeviceEncoder(nn.Module):
@@ -166,13 +175,19 @@ class DeviceEncoder(nn.Module):
         self.expand = nn.Linear(config.rank, config.width)
         self.channel = nn.Parameter(torch.randn(count, config.width) * 0.1)
         self.patch = nn.Parameter(torch.randn(tokens.patch_count, config.width) * 0.1)
-        self.additive = nn.Parameter(torch.zeros(count, features, tasks))
-        self.additive_patch = nn.Parameter(torch.ones(tokens.patch_count, 1))
+        if config.additive_path:
+            self.additive = nn.Parameter(torch.zeros(count, features, tasks))
+            self.additive_patch = nn.Parameter(torch.ones(tokens.patch_count, 1))
+        self.additive_path = config.additive_path
 
-    def forward(self, stats: Tensor, channel: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, stats: Tensor, channel: Tensor, patch: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """(B, K, 6), (B, K), (B, K) -> tokens (B, K, D), additive (B, K, T)."""
         x = self.encoding(stats, channel)[..., None, :]  # (B, K, 1, F)
         code = (x @ self.project[channel]).squeeze(2)  # (B, K, rank)
         token = self.expand(functional.gelu(code)) + self.channel[channel] + self.patch[patch]
+        if not self.additive_path:
+            return token, None
         additive = (x @ self.additive[channel]).squeeze(2)  # (B, K, T)
         return token, additive * self.additive_patch[patch]

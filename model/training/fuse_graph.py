@@ -233,14 +233,27 @@ class FuseGraph(GraphWriter):
         last = len(self.sinks) - 1
         read, weights = self.attend(query, 1, everything.memory, everything.away, last)
         pooled = linear(self, self.reshape(read, -1, self.width), pool.to_out)
+        pooled = layer_norm(self, pooled, network.head_norm)
         first, last_layer = (cast(nn.Linear, network.head[index]) for index in (0, 3))
         logits = linear(self, self.op("Gelu", linear(self, pooled, first)), last_layer)
-        if network.config.additive_path:
-            end = network.config.memory_width
-            additive = self.columns(everything.memory, end - self.tasks, end)  # (N, T)
-            logits = self.op("Add", logits, self.op("MatMul", everything.seen, additive))
+        logits = self.summed(logits, everything)
         mean_weights = self.op("ReduceMean", weights, self.constant([0, 2]), keepdims=0)
         return logits, self.columns(mean_weights, 1, 2**31)
+
+    def summed(self, logits: str, everything: Group) -> str:
+        """Add what sums over the visible tokens give: (C, T) -> (C, T)."""
+        network, config = self.network, self.network.config
+        start = config.attention_width
+        end = start + config.sum_units
+        if config.sum_units:
+            terms = self.columns(everything.memory, start, end)  # (N, U)
+            hidden = self.op("MatMul", everything.seen, terms)
+            hidden = self.op("Gelu", self.op("Add", hidden, self.constant(array(network.sum_bias))))
+            logits = self.op("Add", logits, linear(self, hidden, network.from_sum))
+        if config.additive_path:
+            terms = self.columns(everything.memory, end, end + self.tasks)  # (N, T)
+            logits = self.op("Add", logits, self.op("MatMul", everything.seen, terms))
+        return logits
 
 
 def fuse_graph(network: FusionNetwork) -> onnx.ModelProto:

@@ -159,9 +159,16 @@ class FusionNetwork(nn.Module):
         self.blocks = nn.ModuleList(LatentBlock(config) for _ in range(config.block_count))
         self.pool_norm = nn.LayerNorm(d)
         self.pool = CrossAttention(config)
+        self.head_norm = nn.LayerNorm(d)  # an average over many tokens moves little by itself
         self.head = nn.Sequential(
             nn.Linear(d, d), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(d, len(config.tasks))
         )
+        if config.sum_units:
+            self.to_sum = nn.Linear(d, config.sum_units, bias=False)
+            self.sum_bias = nn.Parameter(torch.zeros(config.sum_units))
+            self.from_sum = nn.Linear(config.sum_units, len(config.tasks))
+            self.sum_dropout = nn.Dropout(config.dropout)
+            nn.init.normal_(self.to_sum.weight, std=0.02)  # some hundred tokens add up
 
     def set_bin_edges(self, edges: BinEdges) -> None:
         """Take the training quantiles; before training, once."""
@@ -180,15 +187,19 @@ class FusionNetwork(nn.Module):
             self.note(batch.sentence_embeddings, batch.sentence_features, batch.sentence_note_type),
             self.device(batch.patch_stats, batch.patch_channel, batch.patch_index),
         )
-        parts = [token + self.modality[i] for i, (token, _) in enumerate(pairs)]
-        tokens = self.token_dropout(self.token_norm(torch.cat(parts, dim=1)))  # (B, N, D)
-        additive = torch.cat([a for _, a in pairs], dim=1)  # (B, N, T)
+        placed = [token + self.modality[i] for i, (token, _) in enumerate(pairs)]
+        tokens = self.token_dropout(self.token_norm(torch.cat(placed, dim=1)))  # (B, N, D)
         measured = torch.ones_like(batch.structured_measured)  # not measured is a token as well
+        columns = [self.to_memory(tokens)]
+        if self.config.sum_units:
+            columns.append(self.to_sum(tokens))
+        if self.config.additive_path:
+            columns.append(torch.cat([term for _, term in pairs if term is not None], dim=1))
         return Memory(
-            tokens=torch.cat([self.to_memory(tokens), additive], dim=2),  # (B, N, M)
+            tokens=torch.cat(columns, dim=2),  # (B, N, M)
             modality=batch.modality,
             present=torch.cat([measured, batch.sentence_present, batch.patch_present], dim=1),
-            sizes=(parts[0].shape[1], parts[1].shape[1], parts[2].shape[1]),
+            sizes=(placed[0].shape[1], placed[1].shape[1], placed[2].shape[1]),
         )
 
     def fuse(self, memory: Memory, mask: Tensor) -> FusionOutput:
@@ -200,23 +211,33 @@ class FusionNetwork(nn.Module):
             logits, attention = self.fuse(memory, mask[:, None])
             return FusionOutput(logits[:, 0], attention[:, 0])
         b, c, _ = mask.shape
-        d, t = self.config.width, len(self.config.tasks)
-        *layers, pooled = self.with_sink(memory.tokens[..., :-t]).split(2 * d, dim=-1)
+        d, config = self.config.width, self.config
+        kv, sums = memory.tokens.split([config.attention_width, config.sum_width], dim=-1)
+        *layers, pooled = self.with_sink(kv).split(2 * d, dim=-1)
         seen = torch.cat([torch.ones_like(mask[..., :1]), mask], dim=-1)  # (B, C, 1 + N)
         x = self.latents.expand(b, c, -1, -1)  # (B, C, L, D)
         readings = [self.readings(layer, seen, memory.sizes) for layer in layers]
-        for step in range(self.config.blocks):
+        for step in range(config.blocks):
             x = self.block(step)(x, readings[step % len(readings)])
-        shared = x[:, :, -self.config.shared_latents :]  # those that have read everything
+        shared = x[:, :, -config.shared_latents :]  # those that have read everything
         query = self.pool_norm(shared.mean(dim=2, keepdim=True))  # (B, C, 1, D)
         read, weights = self.pool(query, pooled[..., :d], pooled[..., d:], seen)
-        logits = self.head(read[:, :, 0])  # (B, C, T)
-        if self.config.additive_path:
-            logits = logits + mask.to(logits.dtype) @ memory.tokens[..., -t:]
+        logits = self.head(self.head_norm(read[:, :, 0]))  # (B, C, T)
+        logits = self.summed(logits, mask.to(logits.dtype) @ sums)
         return FusionOutput(logits, weights[:, :, :, 0, 1:].mean(dim=1))
 
+    def summed(self, logits: Tensor, sums: Tensor) -> Tensor:
+        """Add what sums over the visible tokens give: (B, C, T), (B, C, U + T) -> (B, C, T)."""
+        units = self.config.sum_units
+        if units:
+            hidden = functional.gelu(sums[..., :units] + self.sum_bias)
+            logits = logits + self.from_sum(self.sum_dropout(hidden))
+        if self.config.additive_path:
+            logits = logits + sums[..., units:]
+        return logits
+
     def with_sink(self, kv: Tensor) -> Tensor:
-        """Put the sink's keys and values before those of the tokens: (B, 1 + N, M - T)."""
+        """Put the sink's keys and values before those of the tokens: (B, 1 + N, 2 D a layer)."""
         sink = self.to_memory(self.token_norm(self.sink))
         return torch.cat([sink.expand(len(kv), 1, -1), kv], dim=1)
 

@@ -11,17 +11,18 @@ class NetworkConfig:
     """Sizes and switches. Small on purpose: with some thousand stays, larger overfits at once."""
 
     tasks: tuple[str, ...] = ("in_hospital_death",)
-    width: int = 64  # D; 32 lost the note projection, 128 overfitted
+    width: int = 64  # D, of the first experiments; anything larger overfitted
     heads: int = 4
-    bins: int = 8  # octiles: medians and tails of each statistic without memorising
+    bins: int = 8  # octiles of each statistic: its middle and its tails
     rank: int = 8  # of each variable's projection; 50 full matrices would be most of the weights
     latents_per_modality: int = 2  # 8 latents in all predicted as well as 12, for a third less
     shared_latents: int = 2
     blocks: int = 2
     shared_blocks: bool = True  # one set of weights read twice, as in the Perceiver: 41,000 fewer
-    feed_forward: int = 64  # hidden units; the usual 4 x D overfits
+    feed_forward: int = 64  # hidden units; the usual 4 x D would double the weights of a block
     dropout: float = 0.4  # 0.4 to 0.5 were best on 4,000 stays
-    additive_path: bool = True  # a wide additive model beside the network: strong main effects
+    sum_units: int = 64  # of the sum path beside the attention; 0 for none
+    additive_path: bool = False  # a linear sum path without hidden units; the other one was better
 
     @property
     def latents(self) -> int:
@@ -35,8 +36,23 @@ class NetworkConfig:
 
     @property
     def memory_width(self) -> int:
-        """M: keys and values of each block and of the pooling, and the additive path."""
-        return 2 * self.width * (self.block_count + 1) + len(self.tasks)
+        """M: keys and values of each block and of the pooling, and what the two sums need."""
+        return self.attention_width + self.sum_width
+
+    @property
+    def sum_width(self) -> int:
+        """What is added up over visible tokens: the last columns of the memory."""
+        return self.sum_units + self.additive_width
+
+    @property
+    def additive_width(self) -> int:
+        """Terms of the additive path: one a task, or none without it."""
+        return len(self.tasks) if self.additive_path else 0
+
+    @property
+    def attention_width(self) -> int:
+        """Keys and values: the first columns of the memory."""
+        return 2 * self.width * (self.block_count + 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain numbers and lists."""

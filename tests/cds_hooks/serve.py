@@ -1,4 +1,4 @@
-"""The service for gunicorn in tests: with the linear predictor, and a look into the process."""
+"""The service for gunicorn in tests, with a look into the process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import sys
 from flask import Flask, Response, jsonify
 
 from cds_hooks.app import create_app
-from tests.cds_hooks import world
 
 
 def application() -> Flask:
     """Build the application from the environment, as the real one does."""
-    app = create_app(predictor=world.LinearPredictor())
+    app = create_app()
     app.add_url_rule("/test/modules", view_func=_modules)
     return app
 

@@ -23,6 +23,7 @@ from werkzeug import Response
 from cds_hooks.errors import NotReady, Unauthenticated
 from cds_hooks.jwks import KeySets
 from cds_hooks.keys import KeyRing, new_key
+from cds_hooks.parts import parts_of
 from cds_hooks.store import Store
 from cds_hooks.trust import TrustedIssuer
 from fhir_adapters.client import new_session
@@ -312,6 +313,17 @@ def test_r72_keys_that_cannot_be_fetched_are_503_and_leave_old_keys(
     assert not [entry for entry, _ in httpserver.log if entry.path == "/elsewhere"]
 
 
+def test_r72_keys_are_fetched_ahead_of_the_first_request(
+    secured: Any, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/jwks").respond_with_json(JWKS)
+    client = secured(jwks={}, jku=(httpserver.url_for("/jwks"), httpserver.url_for("/gone")))
+    parts_of(client.application).authenticator.fetch_keys()
+    assert _post(client, token()).status_code == 200
+    assert len(httpserver.log) == 2
+    httpserver.clear()
+
+
 def test_r72_private_members_are_ignored(key_sets: tuple[KeySets, Ticks]) -> None:
     private = {**json.loads(jwt.algorithms.ECAlgorithm.to_jwk(ec_key())), "kid": signing.KID}
     assert "d" in private
@@ -500,3 +512,9 @@ def test_prefetch_only_issuers_are_never_called_back(secured: Any, httpserver: H
         in response.json["cards"][0]["detail"]
     )
     assert httpserver.log == []
+
+
+def test_r80_links_go_only_to_agreed_hosts(secured: Any) -> None:
+    for hosts, expected in (((), True), (("cds.example.org",), True), (("other.org",), False)):
+        (card,) = _post(secured(link_hosts=hosts), token()).json["cards"]
+        assert ("links" in card) is expected

@@ -41,6 +41,7 @@ class Running:
         config = folder / "meam.toml"
         config.write_text(
             'profile = "development"\nmode_auth = "open"\ndeadline_ms = 5000\n'
+            "show_low_risk = true\n"
             f'bind = "{self.base.removeprefix("http://")}"\npublic_base_url = "{self.base}"\n'
         )
         self.environ = {
@@ -99,7 +100,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 def test_the_running_service_has_no_training_library(running: Running) -> None:
     answer = running.invoke()
     assert answer.status_code == 200
-    assert answer.json()["cards"][0]["indicator"] == "critical"
+    assert "meam-risk" in answer.json()["cards"][0]["detail"]
 
     modules = requests.get(f"{running.base}/test/modules", timeout=5).json()
     assert "model.predictor" in modules

@@ -227,6 +227,20 @@ def test_an_answer_that_cannot_be_recorded_is_not_given(client: FlaskClient) -> 
     assert response.status_code == 500
 
 
+def test_an_operator_switches_the_service_off_without_a_restart(
+    service: Service, tmp_path: Path
+) -> None:
+    switch = tmp_path / "off"
+    client = service(kill_switch_file=switch)
+    assert client.post(URL, json=world.hook_request()).status_code == 200
+    switch.touch()
+    response = client.post(URL, json=world.hook_request())
+    assert response.status_code == 503
+    assert "switched off" in response.json["issue"][0]["details"]["text"]
+    switch.unlink()
+    assert client.post(URL, json=world.hook_request()).status_code == 200
+
+
 def test_shadow_mode_stores_and_shows_nothing(service: Service) -> None:
     client = service(mode="shadow")
     assert client.post(URL, json=world.hook_request()).json == {"cards": []}

@@ -263,7 +263,8 @@ def test_r35_no_clinical_data_at_all_is_412_not_an_empty_list(
         fhir.answers[key] = 503
     response = client.post(URL, json=_request(fhir, {"patient": world.patient()}))
     assert response.status_code == 412
-    assert "vitalSigns, laboratory, notes, bedside, deviceData" in response.json["issue"][0]["diagnostics"]
+    diagnostics = response.json["issue"][0]["diagnostics"]
+    assert "vitalSigns, laboratory, notes, bedside, deviceData" in diagnostics
 
 
 @pytest.mark.parametrize("answer", [403, 500, Response("<html>", mimetype="text/html")])

@@ -197,3 +197,14 @@ def test_a_jwks_file_that_is_none_is_refused(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(SettingsError, match="not a JWK set"):
             load_jwks_file(issuer)
+
+
+def test_the_example_file_is_valid() -> None:
+    example = Path(__file__).parent.parent.parent / "cds_hooks" / "settings.example.toml"
+    settings = load_settings({"MEAM_CONFIG": str(example)})
+    assert settings.production
+    assert [issuer.iss.rpartition(".")[2] for issuer in settings.issuers] == [
+        "example/api/FHIR/R4",
+        "example",
+        "org",
+    ]

@@ -17,12 +17,13 @@ from markdown_it import MarkdownIt
 
 from cds_hooks.cards import Card
 from cds_hooks.escape import escaped, plain
-from cds_hooks.reasons import Moment, quantity, reason_line
+from cds_hooks.reasons import Moment, balance_sentence, quantity, reason_line
 from cds_hooks.settings import Settings, Thresholds
 from cds_hooks.wording import indicator, percent, write_card
 from model.prediction import (
     Agreement,
     DeviceEvidence,
+    GroupAttribution,
     SentenceEvidence,
     StructuredEvidence,
     TokenAttribution,
@@ -175,6 +176,27 @@ def test_a_measured_value_has_value_unit_time_course_and_source() -> None:
         " range 1.2 to 4.1 in 5 values; rising by 0.42 an hour)"
         " – source: Observation/12 and 1 more"
     )
+
+
+def test_a_trend_within_the_noise_is_not_told() -> None:
+    evidence = StructuredEvidence(
+        "sodium", "Sodium", "mmol/L", True, 140, "", world.NOW, 139, 141, 5, 0.01
+    )
+    assert "rising" not in _line(evidence)
+
+
+def test_the_balance_of_each_modality() -> None:
+    groups = [
+        GroupAttribution("structured", 0.8, 0.1, 30),
+        GroupAttribution("note", -0.4, 0.1, 9),
+        GroupAttribution("device", 0.2, 0.5, 8),
+    ]
+    assert balance_sentence(groups) == (
+        "All findings of a kind together, against an empty chart: laboratory results, charted"
+        " vital signs and background raise it; clinical notes lower it; monitor and wearable data"
+        " hardly change it."
+    )
+    assert balance_sentence([GroupAttribution("renal", 1.0, 0.0, 3)]) == ""
 
 
 def test_a_variable_that_was_not_measured_is_not_a_value() -> None:
@@ -334,6 +356,21 @@ def test_when_nothing_is_said(
 ) -> None:
     card = _card(tmp_path, task=task, settings=world.settings(tmp_path, **changes))
     assert (card is not None) is shown
+
+
+def test_a_low_risk_that_the_model_warns_about_is_not_silence(tmp_path: Path) -> None:
+    prediction, explained = world.LinearPredictor()(RECORD)
+    low = dataclasses.replace(prediction.tasks[0], probability=0.05, risk_group="low")
+    warned = dataclasses.replace(prediction.applicability, warnings=("No value for 30 h.",))
+    prediction = dataclasses.replace(prediction, tasks=(low,), applicability=warned)
+    for changes, shown in (({}, True), ({"quiet_despite_warnings": True}, False)):
+        settings = world.settings(tmp_path, **changes)
+        written = write_card(
+            prediction, explained, ReadingReport(), settings, "https://x/{}".format
+        )
+        assert (written is not None) is shown
+        if written:
+            assert "- No value for 30 h." in written.card.detail
 
 
 def test_an_explanation_that_failed_its_check_is_not_shown(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_leaking_row_is_dropped_and_its_note_kept(tmp_path):
     ]
     text = notes_of(tmp_path, content)
     assert "End of life" not in text
-    assert "Intervention, major: Shock - evaluation." in text
+    assert "Intervention, major Shock, evaluation." in text
 
 
 def notes_of(directory: Path, content: dict) -> str:

@@ -28,7 +28,9 @@ NETWORKS = {
     "two tasks": NetworkConfig(tasks=("a", "b")),
     "own weights a block": NetworkConfig(shared_blocks=False, blocks=3),
     "one block": NetworkConfig(blocks=1),
-    "no additive path": NetworkConfig(additive_path=False),
+    "attention alone": NetworkConfig(sum_units=0),
+    "additive path": NetworkConfig(sum_units=0, additive_path=True),
+    "both sums": NetworkConfig(sum_units=16, additive_path=True),
     "narrow": NetworkConfig(width=32, heads=2, latents_per_modality=2, shared_latents=1),
 }
 
@@ -36,7 +38,7 @@ NETWORKS = {
 @pytest.fixture(scope="module", params=list(NETWORKS), ids=list(NETWORKS))
 def both(request, cohort):
     """Return a torch network and its ONNX form."""
-    network = random_network(cohort, NETWORKS[request.param])
+    network = random_network(cohort, NETWORKS[request.param], spread=0.1)
     graphs = encode_graph(network), fuse_graph(network)
     for graph in graphs:
         onnx.checker.check_model(graph, full_check=True)

@@ -184,16 +184,20 @@ def population(count: int = 60) -> list[TokenArrays]:
 
 
 def random_network(
-    records: Sequence[TokenArrays], config: NetworkConfig | None = None, seed: int = 0
+    records: Sequence[TokenArrays],
+    config: NetworkConfig | None = None,
+    *,
+    seed: int = 0,
+    spread: float = 0.06,
 ) -> FusionNetwork:
-    """Return a network with weights large enough to make every path matter."""
+    """Return a network in which every path matters; a larger spread is less linear."""
     torch.manual_seed(seed)
     config = config or NetworkConfig(tasks=(TASK,))
     network = FusionNetwork(CONFIG, config)
     network.set_bin_edges(fit_bin_edges(records, CONFIG, config.bins))
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
+            parameter.add_(torch.randn_like(parameter) * spread)
     return network.eval()
 
 
