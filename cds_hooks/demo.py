@@ -154,7 +154,7 @@ def _settings(site: Site, folder: Path) -> Path:
         f'database_url = "sqlite:///{folder / "meam.sqlite"}"',
         f'key_file = "{folder / "keys"}"',
         "show_low_risk = true",  # a demonstration shows a card for everybody
-        "deadline_ms = 3000",  # and every note is new, on a machine that runs all parts at once
+        "deadline_ms = 8000",  # and every note is new, on a machine that runs all parts at once
         "[[issuers]]",
         f'iss = "{site.ehr}"',
         f'jku = ["{site.ehr}/.well-known/jwks.json"]',

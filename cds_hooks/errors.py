@@ -21,6 +21,10 @@
     │   ├── ExplanationUnreadable stored by a version that we do not read
     │   └── KeyLost               encrypted or signed with a key that is not in the ring
     ├── AuditBroken               the audit chain does not verify
+    ├── CommandError              a command cannot do its work with the files that it was given
+    │   ├── ResultsUnusable       the output is not ours, is in use, or cannot be written
+    │   ├── LabelsUnusable        a file of labels has faults; the message names them
+    │   └── TrainingImpossible    the labelled patients do not make a model
     └── LinkError
         ├── LinkInvalid           not signed by us
         └── LinkExpired
@@ -177,6 +181,22 @@ class AuditBroken(ServiceError):
     def __init__(self, message: str, *, sequence: int) -> None:
         super().__init__(message)
         self.sequence = sequence
+
+
+class CommandError(ServiceError):
+    """A command cannot do its work with the files that it was given."""
+
+
+class ResultsUnusable(CommandError):
+    """The output is not ours, is in use, or cannot be written."""
+
+
+class LabelsUnusable(CommandError):
+    """A file of labels has faults; the message names lines and columns, never a value."""
+
+
+class TrainingImpossible(CommandError):
+    """The labelled patients do not make a model."""
 
 
 class LinkError(ServiceError):

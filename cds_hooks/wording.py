@@ -7,44 +7,22 @@ which model. All text from data passes ``escape``.
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from cds_hooks.cards import SUMMARY_LIMIT, Card, Coding, Indicator, Link, Source
+from cds_hooks.cards import SUMMARY_LIMIT, Card, Indicator, Link, Source
 from cds_hooks.escape import escaped, plain
-from cds_hooks.reasons import HEADINGS, Moment, balance_sentence, reason_lines, shown_tokens
+from cds_hooks.limits import limits
+from cds_hooks.override_reasons import OVERRIDE_REASONS
+from cds_hooks.reasons import Moment, balance_sentence, reason_lines, shown_tokens
 from cds_hooks.settings import Settings, Thresholds
-from model.prediction import Explanation, Modality, Prediction, TaskPrediction, TokenAttribution
-from model.record import ReadingReport, ReportLine
+from model.prediction import Explanation, Prediction, TaskPrediction, TokenAttribution
+from model.record import ReadingReport
 
-_MODALITIES: tuple[Modality, ...] = ("structured", "note", "device")
-_MOST_LIMITATIONS = 6
 _LINE_LIMIT = 240
 _NOTICE_REASONS = frozenset({"outcome-note"})  # a server's information, on every answer of some
-_REASON_SYSTEM = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
-OVERRIDE_REASONS = tuple(
-    Coding(code, _REASON_SYSTEM, display)
-    for code, display in (
-        ("cds-not-applicable", "PC CDS does not apply to patient"),
-        ("cds-suboptimal-context", "PC CDS delivered in suboptimal context"),
-        (
-            "recipient-disagrees-evidence",
-            "Recipient disagrees with recommendation because of issues with the evidence",
-        ),
-        (
-            "recipient-concerns-outcomes",
-            "Recipient has concerns regarding potential health outcomes",
-        ),
-        (
-            "does-not-align-preferences",
-            "Recommendation does not align with patient preferences or values",
-        ),
-        ("not-convenient-feasible", "Recommendation is not convenient or feasible"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +131,7 @@ def _detail(
     blocks = [_risk(task) for task in prediction.tasks]
     blocks.append("\n".join(_reasons(explanation, tokens, moment)).rstrip())
     blocks.append(_agreement(explanation))
-    blocks += _missing(prediction, report)
+    blocks += limits(prediction, report)
     blocks += _about(prediction, settings, moment)
     return "\n\n".join(block for block in blocks if block)
 
@@ -166,7 +144,7 @@ def _no_estimate(
     blocks = [
         "The model gives no estimate for this patient. This says nothing about the patient's risk.",
         "\n".join(["Why:", "", *reasons]) if reasons else "",
-        *_missing(prediction, report),
+        *limits(prediction, report),
         *_about(prediction, settings, moment),
     ]
     first = plain(next(iter(prediction.applicability.reasons), "the model does not apply"))
@@ -245,37 +223,6 @@ def _agreement(explanation: Explanation | None) -> str:
     if min(shares) < 0.5:
         words += " The methods disagree: read the reasons with caution."
     return words
-
-
-def _missing(prediction: Prediction, report: ReadingReport) -> list[str]:
-    """What limits this answer: data that did not come, were left out, or the model's warnings."""
-    lines = [
-        f"- {HEADINGS[modality]}: none available."
-        for modality in _MODALITIES
-        if modality not in prediction.applicability.available
-    ]
-    lines += [f"- {escaped(one, _LINE_LIMIT)}" for one in prediction.applicability.warnings]
-    lines += _report_lines(report.incomplete)
-    lines += _left_out(report.left_out)
-    if not lines:
-        return []
-    return ["\n".join(["Limits of this answer:", "", *lines])]
-
-
-def _report_lines(incomplete: Sequence[ReportLine]) -> list[str]:
-    sentences = list(dict.fromkeys(line.sentence for line in incomplete))
-    lines = [f"- {escaped(one, _LINE_LIMIT)}" for one in sentences[:_MOST_LIMITATIONS]]
-    if len(sentences) > _MOST_LIMITATIONS:
-        lines.append(f"- {len(sentences) - _MOST_LIMITATIONS} more; see the explanation.")
-    return lines
-
-
-def _left_out(left_out: Sequence[ReportLine]) -> list[str]:
-    if not left_out:
-        return []
-    counts = Counter(line.reason for line in left_out)
-    words = ", ".join(f"{escaped(reason)} {count}" for reason, count in counts.most_common())
-    return [f"- Items of the chart that were not used, by reason: {words}."]
 
 
 def _about(prediction: Prediction, settings: Settings, moment: Moment) -> list[str]:

@@ -24,21 +24,10 @@ from dataclasses import replace
 from datetime import MAXYEAR
 from functools import lru_cache
 
-from fhir_adapters.assertion_cues import (
-    CARRIERS,
-    FAMILY_SECTIONS,
-    HISTORICAL_SECTIONS,
-    HYPOTHETICAL_SECTIONS,
-)
-from fhir_adapters.assertion_scopes import (
-    FAMILY,
-    HISTORICAL,
-    HYPOTHETICAL,
-    NEGATED,
-    TOKEN,
-    Scopes,
-    has_trigger,
-)
+from fhir_adapters.assertion_cues import CARRIERS, TOKEN, has_trigger
+from fhir_adapters.assertion_reach import DASH
+from fhir_adapters.assertion_scopes import FAMILY, HISTORICAL, HYPOTHETICAL, NEGATED, Scopes
+from fhir_adapters.note_headings import assertion_of_heading
 from model.record import Sentence
 
 # Status words of problem lists, immunizations and procedures in C-CDA tables.
@@ -56,27 +45,35 @@ _FLAG_OF_STATUS = {
     "ruled out": NEGATED,
     "planned": HYPOTHETICAL,
 }
-_CALL_IF = re.compile(r"\b(?:call|return|seek|contact)\b.*\b(?:if|for|when|notice)\b", re.IGNORECASE)
+_FLAG_OF_HEADING = {
+    "": 0,
+    "historical": HISTORICAL,
+    "family": FAMILY,
+    "hypothetical": HYPOTHETICAL,
+}
+_CALL_IF = re.compile(
+    r"\b(?:call|return|seek|contact)\b.*\b(?:if|for|when|notice)\b", re.IGNORECASE
+)
+_DASHES = frozenset("-–—")
 _SIGNED_WORD = re.compile(r"(?:(?<=[\s,/(])|^)[-+](?=[^\W\d_])")
 # They belong to the piece that follows them: "alert and | in no distress".
 _CONNECTORS = frozenset(
     {
         *("and", "or", "with", "in", "is", "are", "was", "were", "has", "have", "had", "also"),
         *("then", "who", "on", "of", "to", "as", "the", "a", "an", "&", "does", "do", "did"),
+        *("but", "however", "although", "though", "except", "–", "("),
     }
 )
 
 
-def assert_sentence(
-    text: str, section: str = "", *, year: int = MAXYEAR
-) -> tuple[Sentence, ...]:
+def assert_sentence(text: str, section: str = "", *, year: int = MAXYEAR) -> tuple[Sentence, ...]:
     """Return the sentence with its flags, split where the assertion changes.
 
     Bare years before ``year``, that of the note, date an event to the past.
     """
     base = _section_flags(section)
     spans = [found.span() for found in TOKEN.finditer(text)]
-    words = [text[start:end].lower().replace("’", "'") for start, end in spans]
+    words = _words(text, spans)
     minus_signs = _minus_signs(text, spans)
     if not minus_signs and not has_trigger(words):
         return (_sentence(text, section, base),)
@@ -86,6 +83,18 @@ def assert_sentence(
     return tuple(
         _sentence(_cut(text, spans, piece), section, base | piece.flags) for piece in pieces
     )
+
+
+def _words(text: str, spans: list[tuple[int, int]]) -> list[str]:
+    """Return the words as cues are written; DASH for a dash that does not join two words."""
+    text = text.replace("’", "'")
+    words = [text[start:end].lower() for start, end in spans]
+    if _DASHES.isdisjoint(words):
+        return words
+    return [
+        (DASH if text[end : end + 1] == " " else "-") if word in _DASHES else word
+        for word, (_, end) in zip(words, spans, strict=True)
+    ]
 
 
 def assert_row(text: str, section: str = "") -> Sentence:
@@ -171,7 +180,15 @@ def _runs(scopes: Scopes) -> list[tuple[int, int]]:
 
 def _cut(text: str, spans: list[tuple[int, int]], piece: _Piece) -> str:
     end = len(text) if piece.end == len(spans) else spans[piece.end - 1][1]
-    return text[spans[piece.start][0] : end].strip(" ,;")
+    cut = text[spans[piece.start][0] : end].strip(" ,;–—-(")
+    # A cut inside parentheses leaves half of a pair.
+    lone = (
+        ")" if cut.count(")") > cut.count("(") else "(" if cut.count("(") > cut.count(")") else ""
+    )
+    if lone:
+        before, _, after = cut.rpartition(lone)
+        cut = before + after
+    return cut.strip()
 
 
 def _minus_signs(text: str, spans: list[tuple[int, int]]) -> frozenset[int]:
@@ -185,11 +202,11 @@ def _minus_signs(text: str, spans: list[tuple[int, int]]) -> frozenset[int]:
 
 @lru_cache(maxsize=1024)
 def _section_flags(section: str) -> int:
-    names = {name.strip(" :").lower() for name in section.split("–")}
-    flags = 0 if names.isdisjoint(HISTORICAL_SECTIONS) else HISTORICAL
-    flags |= 0 if names.isdisjoint(FAMILY_SECTIONS) else FAMILY
-    conditional = not names.isdisjoint(HYPOTHETICAL_SECTIONS) or _CALL_IF.search(section)
-    return flags | (HYPOTHETICAL if conditional else 0)
+    """Return the flags of "Hospital course – Family history": those of all its titles."""
+    flags = HYPOTHETICAL if _CALL_IF.search(section) else 0
+    for title in section.split("–"):
+        flags |= _FLAG_OF_HEADING[assertion_of_heading(title)]
+    return flags
 
 
 def _sentence(text: str, section: str, flags: int) -> Sentence:

@@ -34,6 +34,7 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e"
     "\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_ODD = re.compile("[\x00-\x08\x0b\x0e-\x1f\ufffd]")
 _LIGATURES = str.maketrans({"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi"})
 
 
@@ -71,10 +72,7 @@ def clean(text: str) -> str:
 def is_binary(text: str) -> bool:
     """Whether decoded text is rather the bytes of a picture or a program than writing."""
     sample = text[:_SAMPLE_BYTES]
-    odd = sum(
-        1 for letter in sample if letter == "\ufffd" or (letter < " " and letter not in "\t\n\r\f")
-    )
-    return odd > len(sample) * 0.05
+    return len(_ODD.findall(sample)) > len(sample) * 0.05
 
 
 def _utf16_without_mark(data: bytes) -> str:

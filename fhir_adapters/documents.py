@@ -49,7 +49,7 @@ _USABLE_STATUS = {
 _WITHDRAWN = frozenset({"entered-in-error", "cancelled"})
 _OUTDATED = frozenset({"superseded", "deprecated"})
 _MAX_TITLE_CHARS = 80
-_MAX_NESTING = 12  # sections in sections, and elements searched for modifier extensions
+_MAX_NESTING = 12  # sections in sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +131,18 @@ def _refusal(resource: Resource, kind: str, source: str) -> ReportLine | None:
     return None
 
 
-def _has_unknown_modifier(element: object, depth: int = 0) -> bool:
-    if depth > _MAX_NESTING:
-        return False
-    if isinstance(element, list):
-        return any(_has_unknown_modifier(item, depth + 1) for item in element)
-    if not isinstance(element, dict):
-        return False
-    urls = {text_of(item.get("url")) for item in dicts_of(element.get("modifierExtension"))}
-    return bool(urls - KNOWN_MODIFIER_EXTENSIONS) or any(
-        _has_unknown_modifier(value, depth + 1)
-        for key, value in element.items()
-        if key != "contained"
-    )
+def _has_unknown_modifier(resource: Resource) -> bool:
+    waiting: list[object] = [value for key, value in resource.items() if key != "contained"]
+    extensions = [resource.get("modifierExtension")]
+    while waiting:
+        element = waiting.pop()
+        if isinstance(element, list):
+            waiting.extend(element)
+        elif isinstance(element, dict):
+            extensions.append(element.get("modifierExtension"))
+            waiting.extend(element.values())
+    urls = {text_of(item.get("url")) for found in extensions for item in dicts_of(found)}
+    return bool(urls - KNOWN_MODIFIER_EXTENSIONS)
 
 
 def _names(resource: Resource, source: str) -> frozenset[str]:

@@ -2,7 +2,8 @@
 
 The structure that a reader sees is kept: paragraphs, list items and table rows become lines, and
 h1 to h6 become sections. A table row under column headings reads "Problem: Asthma | Status:
-Active", so that later steps know it for a row. Scripts, styles and text marked as deleted are dropped.
+Active"; the bars tell later steps that it is one. Scripts, styles and text marked as deleted are
+dropped.
 
 One renderer serves two parsers: lexbor for HTML as people send it, lxml for XML. Trees are walked
 without recursion, because their depth is the sender's choice.

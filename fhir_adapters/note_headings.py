@@ -1,55 +1,18 @@
 """Section headings of clinical notes: "HPI:", "ASSESSMENT AND PLAN", "Allergies: penicillin".
 
 A heading gives its sentences their context and is itself no sentence. So a line counts as one only
-where that is safe: it is on the list below, or it stands alone before a colon, or it stands alone
+where that is safe: it is on the list (note_headings.csv), or it stands alone before a colon, or it stands alone
 in capitals in a note that is otherwise not in capitals. "Lungs: clear" and "BP: 120/80" are
 findings with their names, and stay whole.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
+from importlib.resources import files
 
-_KNOWN = frozenset(
-    " ".join(name.split())
-    for name in """
-    a, a&p, a/p, active issues, active problems, addendum, admission diagnoses, admission
-    diagnosis, admission labs, admission medications, admission physical exam, admitting
-    diagnosis, allergies, allergies and adverse reactions, allergies and intolerances, allergy,
-    ap, assessment, assessment & plan, assessment and plan, assessment and recommendations,
-    assessment/plan, assessment/plan of care, brief history, brief hospital course, care plan,
-    cc, chief complaint, chief complaints, clinical history, clinical impression, clinical
-    information, clinical notes, comments, conclusion, conclusions, consults, course, course in
-    ed, current medications, data, diagnoses, diagnosis, diagnostic studies, discharge
-    diagnoses, discharge diagnosis, discharge exam, discharge instructions, discharge labs,
-    discharge medications, discharge physical exam, discharge plan, ed course, emergency
-    department course, encounters, events, exam, examination, fam hx, family history, family hx,
-    fh, fhx, findings, follow up, follow-up, follow-up instructions, followup, followup
-    instructions, functional status, general appearance, goals, health concerns, history,
-    history and physical, history of past illness, history of present illness, history of the
-    present illness, home medications, home meds, hospital course, hospital course by problem,
-    hpi, hx, icu course, imaging, immunizations, impression, impression and plan,
-    impression/plan, in summary, indication, indications, instructions, interim history,
-    interval events, interval history, interventions, issues, lab results, laboratory data,
-    laboratory results, laboratory studies, labs, labs on admission, labs on discharge, major
-    surgical or invasive procedure, medical equipment, medical history, medication, medications,
-    medications at home, medications on admission, medications on discharge, meds, microbiology,
-    narrative, nursing assessment, o, objective, objective data, operation, operative findings,
-    outpatient medications, overnight events, p, past history, past illness, past medical and
-    surgical history, past medical history, past medical hx, past psychiatric history, past
-    surgical history, past surgical hx, patient instructions, pe, pertinent results, physical
-    exam, physical examination, plan, plan of care, plan of treatment, pmh, pmhx, postoperative
-    diagnosis, preoperative diagnosis, present illness, presenting complaint, primary diagnosis,
-    principal diagnosis, problem list, problems, procedure, procedures, procedures performed,
-    psh, pshx, radiology, reason for admission, reason for consult, reason for consultation,
-    reason for referral, reason for visit, reasons to return, recommendation, recommendations,
-    resolved problems, result, results, return precautions, review of systems, ros, s, secondary
-    diagnoses, secondary diagnosis, sh, shx, social history, social hx, studies, subjective,
-    subjective data, summary, surgical history, treatment, treatment plan, vital signs, vitals,
-    warning signs, when to call, when to seek care
-    """.split(",")
-)
 _MAX_HEADING_CHARS = 60
 _MAX_HEADING_WORDS = 7
 
@@ -64,6 +27,14 @@ _VERB = re.compile(
     r"|as follows|include|includes|including|shows?|showed)\b",
     re.IGNORECASE,
 )
+
+
+def _read_headings() -> dict[str, str]:
+    text = files("fhir_adapters").joinpath("note_headings.csv").read_text(encoding="utf-8")
+    return {row["heading"]: row["assertion"] for row in csv.DictReader(text.splitlines())}
+
+
+_KNOWN = _read_headings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +66,9 @@ def heading_line(line: str, *, capitals_count: bool) -> Heading | None:
         return None
     bare = line.strip("#*_= ") if line[:1] in _DECORATION or line[-1:] in _DECORATION else line
     if bare.endswith(":"):
-        return Heading(_title(bare), "", known=_is_known(bare)) if _stands_alone(bare[:-1]) else None
+        return (
+            Heading(_title(bare), "", known=_is_known(bare)) if _stands_alone(bare[:-1]) else None
+        )
     in_capitals = bare.isupper()
     if (len(bare) > 3 or in_capitals) and len(bare) > 1 and _is_known(bare):
         return Heading(_title(bare), "", known=True)
@@ -107,9 +80,9 @@ def heading_line(line: str, *, capitals_count: bool) -> Heading | None:
 
 def is_shouting(text: str) -> bool:
     """Whether most letters of a text are capitals."""
-    sample = text[:4_000]
-    capitals = sum(letter.isupper() for letter in sample)
-    return capitals > 2 * sum(letter.islower() for letter in sample)
+    sample = text[:2_000]
+    capitals = sum(map(str.isupper, sample))
+    return capitals > 2 * sum(map(str.islower, sample))
 
 
 def _stands_alone(words: str) -> bool:
@@ -123,8 +96,17 @@ def _stands_alone(words: str) -> bool:
     )
 
 
+def assertion_of_heading(title: str) -> str:
+    """Return what a heading says of all that stands under it: "historical", ..., or ""."""
+    return _KNOWN.get(_normal(title), "")
+
+
 def _is_known(words: str) -> bool:
-    return " ".join(words.lower().strip(" :*#_").split()) in _KNOWN
+    return _normal(words) in _KNOWN
+
+
+def _normal(title: str) -> str:
+    return " ".join(title.lower().strip(" :*#_").split())
 
 
 def _title(words: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fhir_adapters.note_headings import Heading, heading_line, inline_heading, is_shouting
 
@@ -51,7 +52,6 @@ def paragraphs(text: str, section: str = "", *, wrapped: bool = True) -> Iterato
 
     Where the text stands under a heading already, headings inside it are added to that one.
     """
-    shouting = is_shouting(text)
     title = section
     unused: Heading | None = None
     for block in _blocks(text):
@@ -59,7 +59,7 @@ def paragraphs(text: str, section: str = "", *, wrapped: bool = True) -> Iterato
         for position, line in enumerate(_joined(block, width)):
             heading = None
             if BAR not in line:
-                capitals_count = position == 0 and not shouting
+                capitals_count = position == 0 and line.isupper() and not is_shouting(text)
                 heading = heading_line(line, capitals_count=capitals_count) or inline_heading(line)
             if heading is None:
                 yield _paragraph(line, title)
@@ -108,7 +108,7 @@ def _blocks(text: str) -> Iterator[list[str]]:
 def _joined(block: list[str], width: int) -> Iterator[str]:
     """Yield the lines of a block with those joined that a narrow page has broken."""
     parts = [block[0]]
-    for last, line in zip(block, block[1:], strict=False):
+    for last, line in pairwise(block):
         if _runs_on(last, line, width):
             parts.append(line)
         else:

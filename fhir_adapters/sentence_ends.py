@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 MAX_SENTENCE_CHARS = 500  # longer ones are cut at a semicolon, comma or space
 
@@ -64,6 +65,8 @@ def sentences_of(paragraph: str, *, is_row: bool = False) -> Iterator[str]:
 
 def _listed_parts(paragraph: str) -> list[str]:
     """Split "1. Sepsis 2. AKI" before its numbers, if they count up from 1."""
+    if "1" not in paragraph:
+        return [paragraph]
     cuts = []
     expected = 1
     for found in _LIST_NUMBER.finditer(paragraph):
@@ -73,7 +76,7 @@ def _listed_parts(paragraph: str) -> list[str]:
     if len(cuts) < 2:
         return [paragraph]
     edges = [0, *cuts, len(paragraph)]
-    return [paragraph[a:b] for a, b in zip(edges, edges[1:], strict=False) if paragraph[a:b].strip()]
+    return [paragraph[a:b] for a, b in pairwise(edges) if paragraph[a:b].strip()]
 
 
 def _ends(text: str) -> Iterator[int]:

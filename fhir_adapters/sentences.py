@@ -8,7 +8,6 @@ whose assertion changes midway is cut there (assertions).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import MAXYEAR
 
 from fhir_adapters.assertions import assert_row, assert_sentence, not_asserted
@@ -44,7 +43,7 @@ def plain_sentences(text: str, section: str = "", *, wrapped: bool = True) -> It
                 heading = joined_titles(section, inside.title)
                 sentence = inside.rest
             if sentence:
-                yield replace(paragraph, text=sentence, section=heading)
+                yield Paragraph(sentence, heading, paragraph.is_row, paragraph.is_unchecked)
 
 
 def _asserted(plain: Paragraph, year: int) -> tuple[Sentence, ...]:

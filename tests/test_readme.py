@@ -102,7 +102,7 @@ def serve(command: str, folder: Path) -> subprocess.Popen[bytes]:
         try:
             if requests.get(f"http://127.0.0.1:{PORT}/readyz", timeout=2).status_code == 200:
                 return service
-        except requests.ConnectionError:
+        except requests.RequestException:
             time.sleep(0.1)
     raise AssertionError((folder / "service.log").read_text())
 

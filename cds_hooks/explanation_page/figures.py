@@ -47,8 +47,9 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def logit_text(value: float, standard_error: float) -> str:
-    """Return "+0.42 ± 0.03"."""
-    return f"{signed(value)} ± {standard_error:.2f}"
+    """Return "+0.42 ± 0.03"; an error that rounds to nothing is "<0.01"."""
+    error = f"{standard_error:.2f}" if standard_error >= 0.005 or not standard_error else "<0.01"
+    return f"{signed(value)} ± {error}"
 
 
 def percent(share: float) -> str:

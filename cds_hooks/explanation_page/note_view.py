@@ -12,7 +12,7 @@ from model.prediction import TokenAttribution
 from model.record import Note, Sentence
 
 _COMPARED = 8
-_LEVELS = (0.15, 0.33, 0.66)  # shares of the strongest sentence; weaker ones are not marked
+_LEVELS = (0.2, 0.4, 0.7)  # shares of a full mark; weaker sentences are not marked
 _SENTENCES_SHOWN = 150  # of one note; a discharge letter has 60
 _CHARACTERS_SHOWN = 1500  # of one sentence; beyond that it is a table or an attack
 
@@ -67,9 +67,19 @@ def note_views(
     ordered = strongest(token for token in tokens if token.modality == "note")
     numbers = {token.token_id: i for i, token in enumerate(ordered[:_COMPARED], start=1)}
     by_id = {token.token_id: token for token in ordered}
-    largest = abs(ordered[0].shap_logit) if ordered else 0.0
+    largest = _full_mark(tokens, ordered)
     views = [_note_view(index, note, by_id, numbers, largest) for index, note in enumerate(notes)]
     return tuple(reversed(views)), _comparison(ordered[:_COMPARED])
+
+
+def _full_mark(tokens: Sequence[TokenAttribution], ordered: Sequence[TokenAttribution]) -> float:
+    """Return the attribution that is marked in full.
+
+    It is the strongest sentence's, unless all sentences are weak beside the other findings: they
+    must then not look strong.
+    """
+    strongest_of_all = max((abs(token.shap_logit) for token in tokens), default=0.0)
+    return max([abs(token.shap_logit) for token in ordered[:1]] + [strongest_of_all / 4])
 
 
 def _note_view(

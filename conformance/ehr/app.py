@@ -22,7 +22,7 @@ from flask import (
 from werkzeug.wrappers import Response as AnyResponse
 
 from conformance.ehr.cds_client import CdsClient, Connection, Exchange
-from conformance.ehr.chart import ChartView, read_chart, read_patients
+from conformance.ehr.chart import OpenedPatient, open_patient, read_chart, read_patients
 from conformance.ehr.http import CallFailed
 from conformance.ehr.safe_markdown import web_address
 from conformance.ehr.signing import JWKS_PATH, SigningKey, new_signing_key
@@ -104,11 +104,14 @@ def patients(number: int) -> Response:
 @pages.get("/<int:number>/patients/<patient_id>")
 def chart(number: int, patient_id: str) -> Response:
     """Open a chart: read it, call the hook, show the cards."""
-    view, exchanges, problem = _opened(_desk().client(number), patient_id)
+    client = _desk().client(number)
+    opened, exchanges, problem = _opened(client, patient_id)
+    prefetched = [answer for one in exchanges for answer in one.prefetched.data.values()]
     return _page(
         *(200, "chart.html"),
         number=number,
-        chart=view,
+        opened=opened,
+        chart=read_chart(client.connection, opened, prefetched),
         exchanges=exchanges,
         problem=problem,
         outcome=request.args.get("outcome", ""),
@@ -118,10 +121,10 @@ def chart(number: int, patient_id: str) -> Response:
 @pages.get("/<int:number>/patients/<patient_id>/exchange.json")
 def exchange(number: int, patient_id: str) -> Response:
     """Open a chart and return all exchanges as JSON, for programs."""
-    view, exchanges, problem = _opened(_desk().client(number), patient_id)
+    opened, exchanges, problem = _opened(_desk().client(number), patient_id)
     return jsonify(
-        patient=dataclasses.asdict(view.patient),
-        encounter=view.encounter,
+        patient=dataclasses.asdict(opened.patient),
+        encounter=opened.encounter,
         problem=problem,
         exchanges=[_exchange_json(one) for one in exchanges],
     )
@@ -157,12 +160,12 @@ def _desk() -> Desk:
     return desk
 
 
-def _opened(client: CdsClient, patient_id: str) -> tuple[ChartView, list[Exchange], str]:
-    view = read_chart(client.connection, patient_id)
+def _opened(client: CdsClient, patient_id: str) -> tuple[OpenedPatient, list[Exchange], str]:
+    opened = open_patient(client.connection, patient_id)
     try:
-        return view, client.open_chart(patient_id, view.encounter_id), ""
+        return opened, client.open_chart(patient_id, opened.encounter_id), ""
     except CallFailed as exc:
-        return view, [], str(exc)
+        return opened, [], str(exc)
 
 
 def _exchange_json(exchange: Exchange) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fhir_adapters.datasets.chart_writer import UCUM, ChartWriter, instant, variable_codings
+from fhir_adapters.datasets.chart_writer import UCUM, ChartWriter, instant
 from fhir_adapters.datasets.sample_physiology import Floats, Physiology
+from fhir_adapters.datasets.variable_coding import variable_codings
 
 PERIOD_MS = 60_000
 SAMPLES_PER_OBSERVATION = 360  # six hours

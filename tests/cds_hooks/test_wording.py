@@ -418,12 +418,14 @@ def test_what_is_missing_or_left_out_is_said(tmp_path: Path) -> None:
             ReportLine("Observation/2", "unit", "Observation/2: unit 'F' ..."),
             ReportLine("Observation/3", "status", "Observation/3: cancelled"),
         ),
+        remarks=(ReportLine("Observation/4", "comparator", "Observation/4: <0.1"),),
         incomplete=tuple(ReportLine("x", "outcome", f"notice {n}") for n in range(9)),
     )
     detail = _detail(tmp_path, report=report)
     limits = detail.partition("Limits of this answer:")[2]
     assert "- Monitor and wearable data: none available." in limits
-    assert "by reason: unit 2, status 1." in limits
+    assert "- Items of the chart that were not used, by reason: unit 2, status 1." in limits
+    assert "- Values that were used with a reservation, by reason: comparator 1." in limits
     assert "- notice 5\n- 3 more; see the explanation." in limits
 
 

@@ -129,7 +129,7 @@ def exports(draw: st.DrawFn) -> tuple[list[Chart], Mapping[str, list[Json]]]:
     return made, files
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(exports())
 def test_the_same_record_comes_from_an_export_as_from_the_chart(
     tmp_path_factory: pytest.TempPathFactory, made: tuple[list[Chart], Mapping[str, list[Json]]]

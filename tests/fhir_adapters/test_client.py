@@ -400,12 +400,12 @@ def test_one_deadline_holds_for_all_searches_together(threaded_server: HTTPServe
 
     threaded_server.expect_request("/fhir/Observation").respond_with_handler(slow)
     queries = {f"slow{n}": f"Observation?patient=1&category=slow{n}" for n in range(12)}
-    client = client_of(threaded_server, seconds=0.4)
+    client = client_of(threaded_server, seconds=1)
     started = time.monotonic()
     results = client.search_all({"fast": "Observation?patient=1&category=fast", **queries})
     took_s = time.monotonic() - started
     release.set()
-    assert took_s < 0.8
+    assert took_s < 3
     assert ids(results["fast"]) == ["1"]
     assert {type(results[key]).__name__ for key in queries} == {"FhirTimeout"}
 

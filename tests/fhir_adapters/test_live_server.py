@@ -105,9 +105,9 @@ def test_a_short_deadline_leaves_a_partial_result_flagged(server: FhirServer) ->
     with FhirClient(server.base_url, deadline=Deadline.after(60)) as warm:
         warm.capabilities()
     started = time.monotonic()
-    with FhirClient(server.base_url, deadline=Deadline.after(0.6), caps=Caps(pages=2000)) as few:
+    with FhirClient(server.base_url, deadline=Deadline.after(1), caps=Caps(pages=2000)) as few:
         result = few.search(f"{LABS}&_count=1")
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 2
     assert 0 < len(result.resources) < COUNT
     assert reasons(result) == ["timeout"]
 

@@ -103,7 +103,7 @@ def test_package_shap_permutations_agree_within_errors(predictor):
     ours = np.array([t.shap_logit for t in found.tokens])
     errors = np.array([t.shap_standard_error_logit for t in found.tokens])
     assert (np.abs(ours - theirs) < 6 * errors + 1e-6).all()
-    assert np.corrcoef(ours, theirs)[0, 1] > 0.99
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.97
 
 
 def test_the_same_chart_gives_the_same_explanation(predictor):

@@ -1,0 +1,196 @@
+"""What ``meam score`` writes, and how a run that was stopped goes on.
+
+Three files: the results (RiskAssessment a line), what was left out (OperationOutcome a line), and
+beside them ``<results>.run.json`` with what the run was begun with. A patient stands in one of the
+first two, once. A rerun reads both, goes on with the moment and the model of the first run, and
+refuses to mix another model's estimates in. The run file is locked while somebody writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cds_hooks.errors import ResultsUnusable, operation_outcome
+from cds_hooks.growing_file import GrowingFile, Json
+from model.record import ReportLine
+
+FORMAT = 1
+REASONS = "urn:meam:left-out"  # system of the words that say why
+_LINES_A_SYNC = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a run was begun with. All but ``started`` have to be the same in a rerun."""
+
+    model: str  # "meam-risk 0.1.0"
+    weights_sha256: str
+    prediction_time: str  # as asked: "now", "last" or a time
+    started: datetime  # what "now" stands for
+
+    def difference(self, earlier: Terms) -> str:
+        """Say what differs from an earlier run, "" if nothing does."""
+        if (self.model, self.weights_sha256) != (earlier.model, earlier.weights_sha256):
+            return f"it was begun with {earlier.model}, or with other weights of it"
+        if self.prediction_time != earlier.prediction_time:
+            return f"it was begun with the prediction time {earlier.prediction_time}"
+        return ""
+
+
+class ScoreFiles:
+    """The files of one run, open for writing. Use it as a context manager."""
+
+    def __init__(
+        self, results: Path, left_out: Path, asked: Terms, on_earlier: Callable[[Json], None]
+    ) -> None:
+        """Begin, or go on where an earlier run stopped; ``on_earlier`` gets what that wrote.
+
+        Raises ResultsUnusable.
+        """
+        if results.resolve() == left_out.resolve():
+            raise ResultsUnusable(f"{results} cannot hold results and what was left out.")
+        self._lock = _locked(results.with_name(f"{results.name}.run.json"), results)
+        try:
+            self.terms = _agreed(self._lock, results, left_out, asked)
+            self._results, self._left_out = GrowingFile(results), GrowingFile(left_out)
+            self._done: set[str] = set()
+            self._remarks: set[str] = set()
+            self._unsynced = 0
+            for line in self._results.earlier():
+                self._done.add(line["subject"]["reference"])
+                on_earlier(line)
+            for line in self._left_out.earlier():
+                known = self._done if is_patient(line) else self._remarks
+                known.add(line["issue"][0]["diagnostics"])
+                on_earlier(line)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def has(self, patient: str) -> bool:
+        """Whether an earlier run wrote this patient, "Patient/1"."""
+        return patient in self._done
+
+    def add_result(self, resource: Json) -> None:
+        """Write a RiskAssessment."""
+        self._results.append(resource)
+        self._count()
+
+    def add_left_out(self, resource: Json) -> None:
+        """Write an OperationOutcome about a patient."""
+        self._left_out.append(resource)
+        self._count()
+
+    def add_remark(self, line: ReportLine) -> Json | None:
+        """Write what the export itself lacks, once however often it is read; None if known."""
+        if line.sentence in self._remarks:
+            return None
+        self._remarks.add(line.sentence)
+        severity = "information" if line.reason == "type" else "warning"  # records need no others
+        remark = outcome(severity, "incomplete", line.reason, line.sentence, line.sentence)
+        self._left_out.append(remark)
+        return remark
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._sync()
+        finally:
+            self._results.close()
+            self._left_out.close()
+            os.close(self._lock)
+
+    def _count(self) -> None:
+        self._unsynced += 1
+        if self._unsynced >= _LINES_A_SYNC:
+            self._sync()
+
+    def _sync(self) -> None:
+        self._results.sync()
+        self._left_out.sync()
+        self._unsynced = 0
+
+
+def left_out(patient: str, reason: str, sentence: str) -> Json:
+    """Return the OperationOutcome of a patient ("Patient/1") that could not be scored."""
+    return outcome("error", "processing", reason, sentence, patient)
+
+
+def outcome(severity: str, code: str, reason: str, sentence: str, diagnostics: str) -> Json:
+    """Return an OperationOutcome; ``reason`` is a short stable word to count by."""
+    resource: dict[str, Any] = operation_outcome(code, sentence, diagnostics)
+    issue = resource["issue"][0]
+    issue["severity"] = severity
+    issue["details"]["coding"] = [{"system": REASONS, "code": reason}]
+    return resource
+
+
+def is_patient(resource: Json) -> bool:
+    """Whether an OperationOutcome of ours is about a patient, not about the export."""
+    return bool(resource["issue"][0]["severity"] == "error")
+
+
+def _locked(path: Path, results: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as exc:
+        raise ResultsUnusable(f"{path} cannot be written: {exc.strerror}.") from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(descriptor)
+        raise ResultsUnusable(f"Another run is writing {results}.") from exc
+    return descriptor
+
+
+def _agreed(lock: int, results: Path, left_out: Path, asked: Terms) -> Terms:
+    """Return the terms of the run: of the earlier one if that wrote anything, else as asked."""
+    written = [path for path in (results, left_out) if path.exists() and path.stat().st_size]
+    content = os.pread(lock, os.fstat(lock).st_size, 0)
+    if not written:
+        document = {"format": FORMAT, **asdict(asked), "started": asked.started.isoformat()}
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, json.dumps(document).encode(), 0)
+        os.fsync(lock)
+        return asked
+    if not content:
+        raise ResultsUnusable(
+            f"{written[0]} exists, and no earlier run of this command wrote it; name another."
+        )
+    earlier = _read_terms(content, results)
+    difference = asked.difference(earlier)
+    if difference:
+        raise ResultsUnusable(
+            f"{results} belongs to another run: {difference}. Name another file, or remove it,"
+            f" {left_out.name} and {results.name}.run.json."
+        )
+    return earlier
+
+
+def _read_terms(content: bytes, results: Path) -> Terms:
+    try:
+        fields = {"format": 0, **json.loads(content)}
+        started = datetime.fromisoformat(fields["started"])
+        known = fields.pop("format") == FORMAT
+        terms = Terms(**{**fields, "started": started})
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ResultsUnusable(f"{results.name}.run.json is not what this command wrote.") from exc
+    if not known:
+        raise ResultsUnusable(f"{results.name}.run.json is of another version of this command.")
+    return terms

@@ -1,0 +1,167 @@
+"""Resources as lines of a chart, read tolerantly: any EHR shows what it can."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.ehr.safe_markdown import plain
+
+_NOTE_CHARACTERS = 4000
+_PANELS = {"vital-signs": "Vital signs", "laboratory": "Laboratory"}
+_OTHER = "Devices and other observations"
+
+
+@dataclass(frozen=True, slots=True)
+class PatientLine:
+    """A patient as a list or a banner shows one."""
+
+    id: str
+    name: str
+    sex: str
+    birth_date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The newest value of one kind of Observation."""
+
+    what: str
+    value: str
+    when: str
+    count: int
+    flag: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteLine:
+    """A note with its text, where it is inline."""
+
+    title: str
+    when: str
+    text: str
+
+
+def patient_line(resource: Mapping[str, Any]) -> PatientLine:
+    """Return a Patient as a line."""
+    names = resource.get("name") or [{}]
+    name = names[0].get("text") or " ".join(
+        [*names[0].get("given", []), names[0].get("family", "")]
+    )
+    return PatientLine(
+        id=str(resource.get("id", "")),
+        name=plain(name.strip() or "(no name)"),
+        sex=plain(resource.get("gender", "")),
+        birth_date=plain(resource.get("birthDate", "")),
+    )
+
+
+def encounter_text(encounter: Mapping[str, Any]) -> str:
+    """Return class, place and begin of an Encounter; an empty one is none."""
+    if not encounter:
+        return "no current encounter"
+    kind = encounter.get("class", {})
+    where = [one.get("location", {}).get("display", "") for one in encounter.get("location", [])]
+    parts = [kind.get("display") or kind.get("code", ""), *where]
+    since = _when(encounter.get("period", {}).get("start"))
+    return plain(", ".join(part for part in parts if part) + (f" since {since}" if since else ""))
+
+
+def panels(observations: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[Value, ...]], ...]:
+    """Return the newest value of each kind, in a panel for each category."""
+    by_title: dict[str, list[Mapping[str, Any]]] = {title: [] for title in _PANELS.values()}
+    for one in sorted(observations, key=lambda o: _effective(o) or "", reverse=True):
+        by_title.setdefault(_PANELS.get(_category(one), _OTHER), []).append(one)
+    return tuple((title, _newest(found)) for title, found in by_title.items() if found)
+
+
+def _category(observation: Mapping[str, Any]) -> str:
+    for category in observation.get("category", []):
+        for coding in category.get("coding", []):
+            if coding.get("code") in _PANELS:
+                return str(coding["code"])
+    return ""
+
+
+def _newest(found: Sequence[Mapping[str, Any]]) -> tuple[Value, ...]:
+    """Return the first of each kind; the newest come first."""
+    newest: dict[str, list[Mapping[str, Any]]] = {}
+    for one in found:
+        newest.setdefault(_concept(one.get("code")), []).append(one)
+    return tuple(
+        Value(
+            what=what,
+            value=_value(ones[0]),
+            when=_when(_effective(ones[0])),
+            count=len(ones),
+            flag=_flag(ones[0]),
+        )
+        for what, ones in sorted(newest.items())
+    )
+
+
+def _value(resource: Mapping[str, Any]) -> str:
+    if "valueQuantity" in resource:
+        quantity = resource["valueQuantity"]
+        unit = quantity.get("unit") or quantity.get("code") or ""
+        return plain(f"{quantity.get('value', '')} {unit}".strip())
+    if "valueSampledData" in resource:
+        count = len(str(resource["valueSampledData"].get("data", "")).split())
+        return f"{count} samples"
+    if "component" in resource:
+        return ", ".join(
+            f"{_concept(part.get('code'))} {_value(part)}" for part in resource["component"]
+        )
+    for name in ("valueString", "valueInteger", "valueBoolean", "valueDateTime"):
+        if name in resource:
+            return plain(resource[name])
+    if "valueCodeableConcept" in resource:
+        return _concept(resource["valueCodeableConcept"])
+    return "no value"
+
+
+def _concept(concept: Mapping[str, Any] | None) -> str:
+    concept = concept or {}
+    codings = [one.get("display") or one.get("code") for one in concept.get("coding", [])]
+    return plain(concept.get("text") or next(filter(None, codings), "(no code)"))
+
+
+def _flag(resource: Mapping[str, Any]) -> str:
+    found = resource.get("interpretation") or [{}]
+    codes = [one.get("code", "") for one in found[0].get("coding", [])]
+    return plain(codes[0]) if codes and codes[0] != "N" else ""
+
+
+def _effective(resource: Mapping[str, Any]) -> str | None:
+    period = resource.get("effectivePeriod", {})
+    return resource.get("effectiveDateTime") or period.get("end") or period.get("start")
+
+
+def _when(time: str | None) -> str:
+    return plain((time or "")[:16].replace("T", " "))
+
+
+def note_line(resource: Mapping[str, Any]) -> NoteLine:
+    """Return a DocumentReference with its inline text."""
+    contents = resource.get("content") or [{}]
+    return NoteLine(
+        title=_concept(resource.get("type")),
+        when=_when(resource.get("date")),
+        text=_attachment_text(contents[0].get("attachment", {})),
+    )
+
+
+def _attachment_text(attachment: Mapping[str, Any]) -> str:
+    if not str(attachment.get("contentType", "")).startswith("text/plain"):
+        return f"({plain(attachment.get('contentType', 'no attachment'))})"
+    if "data" not in attachment:
+        return "(stored apart)"
+    try:
+        text = base64.b64decode(attachment["data"], validate=True).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return "(the attachment is not valid base64)"
+    shown = plain(text)
+    return shown if len(shown) <= _NOTE_CHARACTERS else f"{shown[:_NOTE_CHARACTERS]} …"
