@@ -78,11 +78,11 @@ def run_demo(wished: Ports, fhir_venv: Path, *, seed: int, once: bool) -> None:
             _start(site, program, children)
         with out.status("Loading the sample patients ..."):
             _load_patients(site, seed)
-        with loopback_session() as session:
-            for patient in _patients(site, session):
-                _open_chart(site, patient, session, out)
+        failed = _open_charts(site, out)
         _print_addresses(site, out)
-        if not once:
+        if once:
+            _require_none(failed)
+        else:
             out.print("Running until Ctrl-C.", style="bold")
             children.watch()
 
@@ -187,24 +187,46 @@ def _require_ok(answer: requests.Response, complaint: str) -> None:
         raise ChildFailed(f"{complaint}: it answered {answer.status_code}, {said}")
 
 
-def _open_chart(site: Site, patient_id: str, session: requests.Session, out: Console) -> None:
-    """Have the EHR open a chart, and print what it was advised."""
+def _open_charts(site: Site, out: Console) -> list[str]:
+    """Open every chart and return the patients for whom there was no answer."""
+    with loopback_session() as session:
+        return [
+            patient
+            for patient in _patients(site, session)
+            if not _open_chart(site, patient, session, out)
+        ]
+
+
+def _open_chart(site: Site, patient_id: str, session: requests.Session, out: Console) -> bool:
+    """Have the EHR open a chart, and print what it was advised. False: there was no answer."""
     url = f"{site.ehr}/1/patients/{patient_id}/exchange.json"
     answer = session.get(url, timeout=_CALL_S)
     _require_ok(answer, f"the practice EHR could not open the chart of {patient_id}")
     opened: Mapping[str, Any] = answer.json()
-    name = opened["patient"]["name"]
+    name = harmless(opened["patient"]["name"])
     problems = [opened["problem"]] if opened["problem"] else []
+    answered = False
     for exchange in opened["exchanges"]:
         problems += exchange["problems"]
-        heading = f"{name} ({exchange['service_ms']:.0f} ms)"
-        cards = exchange["received"].get("cards", []) if exchange["status"] == 200 else []
-        for card in cards:
-            print_card(out, card, heading)
-        if exchange["status"] == 200 and not cards:
-            out.print(f"{harmless(heading)}: nothing to advise.")
+        if exchange["status"] == 200:
+            answered = True
+            _print_cards(f"{name} ({exchange['service_ms']:.0f} ms)", exchange["received"], out)
     for problem in problems:
-        out.print(f"{harmless(name)}: {harmless(problem)}", style="red", markup=False)
+        out.print(f"{name}: {harmless(problem)}", style="red", markup=False, soft_wrap=True)
+    return answered
+
+
+def _print_cards(heading: str, received: Mapping[str, Any], out: Console) -> None:
+    cards = received.get("cards", [])
+    for card in cards:
+        print_card(out, card, heading)
+    if not cards:
+        out.print(f"{heading}: nothing to advise.", markup=False)
+
+
+def _require_none(failed: list[str]) -> None:
+    if failed:
+        raise ChildFailed(f"there was no advice for {', '.join(failed)}; the reasons stand above.")
 
 
 def _print_addresses(site: Site, out: Console) -> None:

@@ -109,7 +109,9 @@ def _following(
         whole = fhir.follow(bundle, template.key)
     except FhirError as exc:
         return _partial(template, first, reason_of(exc), "its following pages could not be read")
-    return Answer(whole.resources, _lines(template, whole.incomplete), first.aliases)
+    return Answer(
+        whole.resources, _lines(template, whole.incomplete), {**first.aliases, **whole.aliases}
+    )
 
 
 def _fetched(
@@ -128,7 +130,7 @@ def _fetched(
 def _found(template: PrefetchTemplate, result: SearchResult | FhirError) -> Answer:
     if isinstance(result, FhirError):
         return _unavailable(template, reason_of(result), _told(result))
-    return Answer(result.resources, _lines(template, result.incomplete))
+    return Answer(result.resources, _lines(template, result.incomplete), result.aliases)
 
 
 def _require(templates: Sequence[PrefetchTemplate], answers: Mapping[str, Answer]) -> None:

@@ -15,17 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from cds_hooks.export_progress import export_bars, shown_by
 from cds_hooks.growing_file import Json
 from cds_hooks.risk_assessment import NO_ESTIMATE, risk_assessment
 from cds_hooks.score_files import ScoreFiles, Terms, is_patient, left_out
@@ -48,7 +40,6 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (UnsupportedFhirVersion, "unsupported-version"),
     (RecordError, "record"),
 )
-_STAGES = {"indexing": "reading the export", "reading": "scoring patients"}
 
 
 @dataclass
@@ -119,10 +110,9 @@ def score(
     console = console or Console(stderr=True)
     predictor = load_predictor(checkpoint or Settings().checkpoint)
     rest = left_out or results.with_name(f"{results.stem}.left-out.ndjson")
-    with _bars(console) as bars:
-        tally = score_with(
-            predictor, bulk, results, rest, prediction_time, on_progress=_shown(bars)
-        )
+    with export_bars(console) as bars:
+        show = shown_by(bars, "scoring patients")
+        tally = score_with(predictor, bulk, results, rest, prediction_time, on_progress=show)
     console.print(tally.table())
     console.print(f"Results: {results}. What was left out: {rest}.")
     return tally
@@ -207,29 +197,3 @@ def _first_reason(line: Json) -> str:
 def _add_counts(table: Table, counts: Counter[str]) -> None:
     for reason, count in counts.most_common():
         table.add_row(f"  {reason}", f"{count:,}")
-
-
-def _bars(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description:20}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[counted]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
-def _shown(bars: Progress) -> Callable[[BulkProgress], None]:
-    """Return what moves the bars; each appears when its stage begins."""
-    tasks: dict[str, TaskID] = {}
-
-    def show(progress: BulkProgress) -> None:
-        stage = progress.stage
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(_STAGES[stage], total=progress.total, counted="")
-        counted = f"{progress.done:,}/{progress.total:,}" if stage == "reading" else ""
-        bars.update(tasks[stage], completed=progress.done, total=progress.total, counted=counted)
-
-    return show

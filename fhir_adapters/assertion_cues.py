@@ -111,9 +111,10 @@ def find_cues(words: Sequence[str]) -> list[FoundCue]:
         if position < next_free or word not in _LENGTHS:
             continue
         for length in _LENGTHS[word]:
-            effects = _EFFECTS.get(tuple(plain[position : position + length]))
+            cue = tuple(plain[position : position + length])
+            effects = _EFFECTS.get(cue)
             if effects is not None:
-                next_free = position + length
+                next_free = position + len(cue)
                 found.append(FoundCue(effects, position, next_free))
                 break
     return found

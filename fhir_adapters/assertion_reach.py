@@ -29,7 +29,7 @@ _SUBORDINATES = frozenset(
     {"who", "which", "because", "since", "until", "after", "before", "when", "where", "than"}
 )
 DASH = "–"
-_SOFT = frozenset({",", DASH})
+SOFT = frozenset({",", DASH})
 _LONGEST_ITEM = 7  # words of one item in a list of findings
 
 
@@ -66,7 +66,7 @@ class Reach:
         start = position
         while start > 0:
             word = self.words[start - 1]
-            if word in _SOFT or word in _SUBORDINATES or self._is_hard(start - 1):
+            if word in SOFT or word in _SUBORDINATES or self._is_hard(start - 1):
                 return start
             if self._depths[start - 1] < self._depths[position]:
                 return start
@@ -103,7 +103,7 @@ class Reach:
     def clause_end(self, position: int, enders: frozenset[Effect]) -> int:
         depth = self._depths[position - 1]
         while position < len(self.words):
-            if self.words[position] in _SOFT or self._depths[position] < depth:
+            if self.words[position] in SOFT or self._depths[position] < depth:
                 break
             if not enders.isdisjoint(self._starts.get(position, ())):
                 break
@@ -135,7 +135,7 @@ class Reach:
     def _item_end(self, start: int) -> int | None:
         """Return the end of a clause that is short and holds no cue, else ``None``."""
         end = start
-        while end < len(self.words) and self.words[end] not in _SOFT:
+        while end < len(self.words) and self.words[end] not in SOFT:
             if end in self._starts or self.words[end] in RELATIVES:
                 return None
             end += 1

@@ -15,7 +15,7 @@ from fhir_adapters.assertion_cues import (
     find_cues,
     is_year,
 )
-from fhir_adapters.assertion_reach import DASH, Reach
+from fhir_adapters.assertion_reach import DASH, SOFT, Reach
 
 NEGATED, HISTORICAL, FAMILY, HYPOTHETICAL = 1, 2, 4, 8
 
@@ -31,7 +31,8 @@ _MONTHS = frozenset(
         *("sep", "sept", "oct", "nov", "dec"),
     }
 )
-_BEFORE_FOR_WITHIN = 8  # words between "call" and its "for"
+_BEFORE_YEAR = frozenset({"in", "(", "during", "early", "late", "circa"}) | _MONTHS
+_FOR_WITHIN = 8  # words between "call" and its "for"
 _INTRODUCES_CONDITION = frozenset({"for", "with", "if", "when", "under", "below"})
 
 
@@ -109,7 +110,7 @@ class Scopes(Reach):
 
     def _mark_alone(self, flag: int, start: int, end: int) -> None:
         """Mark a clause that is the cue; "pain – denies" and "URI, resolved" mean what precedes."""
-        soft = _SOFT if flag == HISTORICAL else {DASH}
+        soft = SOFT if flag == HISTORICAL else {DASH}
         if start > 1 and self.words[start - 1] in soft and not self.has_finding(start, end):
             start = self.clause_start(start - 1)
         self._mark(flag, start, end)

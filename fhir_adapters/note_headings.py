@@ -1,9 +1,9 @@
 """Section headings of clinical notes: "HPI:", "ASSESSMENT AND PLAN", "Allergies: penicillin".
 
 A heading gives its sentences their context and is itself no sentence. So a line counts as one only
-where that is safe: it is on the list (note_headings.csv), or it stands alone before a colon, or it stands alone
-in capitals in a note that is otherwise not in capitals. "Lungs: clear" and "BP: 120/80" are
-findings with their names, and stay whole.
+where that is safe: it is on the list (note_headings.csv), it stands alone before a colon, or it
+begins a block in capitals in a note that is otherwise not in capitals. "Lungs: clear" and
+"BP: 120/80" are findings with their names, and stay whole.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from conformance.ehr.cards import Card, cards_of
 from conformance.ehr.http import CallFailed, get_json, post_json
 from conformance.ehr.prefetch import Prefetched, prefetch
+from conformance.ehr.safe_markdown import plain
 from conformance.ehr.signing import SigningKey, sign_call
 
 HOOK = "patient-view"
@@ -146,7 +148,24 @@ def _post(url: str, body: Mapping[str, Any], token: str) -> tuple[int | None, An
     try:
         return (*post_json(url, body, token), ())
     except CallFailed as exc:
-        return exc.status, exc.body, (str(exc),)
+        received = _parsed(exc.body)
+        return exc.status, received, (f"{exc} {_outcome_text(received)}".strip(),)
+
+
+def _parsed(body: str) -> Any:
+    """Return the JSON of an error's body, or the body as it is."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body
+
+
+def _outcome_text(received: Any) -> str:
+    """Return what an OperationOutcome says, "" where there is none."""
+    issues = received.get("issue") if isinstance(received, Mapping) else None
+    first = issues[0] if isinstance(issues, list) and issues else None
+    details = first.get("details") if isinstance(first, Mapping) else None
+    return plain(details.get("text", "")) if isinstance(details, Mapping) else ""
 
 
 def _without_token(sent: Mapping[str, Any]) -> dict[str, Any]:

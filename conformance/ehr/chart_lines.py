@@ -79,6 +79,8 @@ def panels(observations: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[
 
 
 def _category(observation: Mapping[str, Any]) -> str:
+    if "valueSampledData" in observation:  # a wave does not stand between charted values
+        return ""
     for category in observation.get("category", []):
         for coding in category.get("coding", []):
             if coding.get("code") in _PANELS:
@@ -109,8 +111,7 @@ def _value(resource: Mapping[str, Any]) -> str:
         unit = quantity.get("unit") or quantity.get("code") or ""
         return plain(f"{quantity.get('value', '')} {unit}".strip())
     if "valueSampledData" in resource:
-        count = len(str(resource["valueSampledData"].get("data", "")).split())
-        return f"{count} samples"
+        return _last_sample(resource["valueSampledData"])
     if "component" in resource:
         return ", ".join(
             f"{_concept(part.get('code'))} {_value(part)}" for part in resource["component"]
@@ -121,6 +122,17 @@ def _value(resource: Mapping[str, Any]) -> str:
     if "valueCodeableConcept" in resource:
         return _concept(resource["valueCodeableConcept"])
     return "no value"
+
+
+def _last_sample(sampled: Mapping[str, Any]) -> str:
+    samples = str(sampled.get("data", "")).split()
+    origin = sampled.get("origin", {})
+    try:
+        value = origin.get("value", 0) + sampled.get("factor", 1) * float(samples[-1])
+    except (IndexError, ValueError, TypeError):  # E, L and U stand for no number
+        return f"{len(samples)} samples"
+    unit = origin.get("unit") or origin.get("code") or ""
+    return plain(f"{value:g} {unit} (last of {len(samples)} samples)")
 
 
 def _concept(concept: Mapping[str, Any] | None) -> str:

@@ -48,7 +48,7 @@ class CaseWriter:
     def __init__(self, folder: Path, config: TokenConfig, key: str) -> None:
         """``key`` names all that the cases depend on; ``open_cases`` asks for it again."""
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)  # derived from patients' charts
+        folder.mkdir(parents=True)
         self._folder = folder
         self._header = {"format": FORMAT, "key": key, "config": config.to_json()}
         self._files = {name: (folder / f"{name}.bin").open("wb") for name in _ARRAYS}
@@ -119,7 +119,9 @@ def _cases(folder: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Iterator[Ca
             for kind, count in entry["counts"].items():
                 rows[kind] = slice(ends[kind], ends[kind] + count)
                 ends[kind] += count
-            parts = {name: arrays[name][rows[by]] for name, (_, _, by) in _ARRAYS.items()}
+            parts: dict[str, Any] = {
+                name: arrays[name][rows[by]] for name, (_, _, by) in _ARRAYS.items()
+            }
             yield Case(TokenArrays(**parts), CaseFacts(**entry["facts"]))
     for name, (_, _, by) in _ARRAYS.items():
         if len(arrays[name]) != ends[by]:

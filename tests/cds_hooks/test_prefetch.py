@@ -317,6 +317,20 @@ def test_r36_a_paged_bundle_is_followed_with_the_token(
     assert "Limits of this answer" not in detail
 
 
+def test_a_subject_named_by_full_url_is_understood_from_the_server_as_well(
+    client: FlaskClient, fhir: FhirStub, predictor: LinearPredictor
+) -> None:
+    """Servers behind integration engines name the patient by the fullUrl of a Bundle entry."""
+    urn = "urn:uuid:6b8f1c1e-3f0e-4c53-9d1b-1a8b9a2f7c11"
+    results = [{**one, "subject": {"reference": urn}} for one in world.laboratory()]
+    whole = world.bundle([*results, world.patient()])
+    whole["entry"][-1]["fullUrl"] = urn
+    fhir.answers["laboratory"] = whole
+    prefetch = {key: value for key, value in world.full_prefetch().items() if key != "laboratory"}
+    assert client.post(URL, json=_request(fhir, prefetch)).status_code == 200
+    assert "Observation/crea-1" in {m.source for m in predictor.records[-1].measurements}
+
+
 def test_r36_a_paged_bundle_that_cannot_be_followed_is_stated(service: Service) -> None:
     first = world.bundle(world.laboratory(), link=[{"relation": "next", "url": "https://a/b"}])
     prefetch = {**world.full_prefetch(), "laboratory": first}

@@ -146,6 +146,8 @@ def test_hostile_card_text_is_harmless(ehr, world):
         (Response("<html>", 200), "did not answer with JSON."),
         (json_response({"resourceType": "OperationOutcome"}, 412), "answered 412."),
         (json_response({}, 500), "answered 500."),
+        (json_response({"issue": [{"details": {"text": "No notes."}}]}, 412), "412. No notes."),
+        (json_response({"issue": [None]}, 412), "answered 412."),
     ],
 )
 def test_a_bad_answer_is_said_aloud(ehr, world, answer, sentence):

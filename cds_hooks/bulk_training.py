@@ -1,0 +1,272 @@
+"""``meam train --bulk``: a checkpoint from a site's own export, through the records that serve.
+
+The export is read twice: once to learn which variables enough patients have, once to make tokens,
+which go to the disk. The working folder beside the output (``<output>.work``) holds them and the
+state of the training until the checkpoint is written: a training that was stopped goes on there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from cds_hooks.errors import ResultsUnusable, TrainingImpossible
+from cds_hooks.export_progress import export_bars, shown_by
+from cds_hooks.labelled_records import LeftOut, facts_of, labelled_records
+from cds_hooks.labels import Label, read_labels
+from cds_hooks.train_command import (
+    CHECKPOINT,
+    PACKAGE_ROOT,
+    TASK,
+    TUNING_SHARE,
+    VERSION,
+    progress_bars,
+    shipped_settings,
+)
+from cds_hooks.training_records import full_vocabulary
+from fhir_adapters.bulk_lines import ndjson_files
+
+if TYPE_CHECKING:
+    from model.sentence_encoder import SentenceEncoder
+    from model.training.cohort import Cohort
+    from model.training.loop import Trained
+    from model.training.settings import TrainingSettings
+
+SMALLEST_BATCH = 8
+FEWEST_STEPS_AN_EPOCH = 20
+FEWEST_STEPS = 400  # in all; the shipped checkpoint took twice as many
+FEWEST_OF_EACH = 20  # rows with and without the outcome; a model needs hundreds
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlaces:
+    """Where a site's data come from and where its checkpoint goes."""
+
+    bulk: Path
+    labels: Path
+    output: Path
+    encoder: Path | None = None  # folder of the sentence encoder; None: the installed package
+
+    @property
+    def work(self) -> Path:
+        """Tokens and training state, as long as the checkpoint is not written."""
+        return self.output.with_name(f"{self.output.name}.work")
+
+
+def train_from_bulk(
+    places: SitePlaces,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    consistency: bool = True,
+    fresh: bool = False,
+    settings: TrainingSettings | None = None,
+    console: Console | None = None,
+) -> None:
+    """Train a checkpoint from an export and its labels, or resume a training that was stopped.
+
+    ``settings`` take the place of those of the shipped checkpoint. Raises LabelsUnusable,
+    ResultsUnusable, TrainingImpossible, FhirError and ModelError.
+    """
+    console = console or Console(stderr=True)
+    _require_new(places)
+    labels = read_labels(places.labels)
+    if fresh:
+        shutil.rmtree(places.work, ignore_errors=True)
+    places.work.mkdir(parents=True, exist_ok=True, mode=0o700)  # tokens come from patients' charts
+    encoder = _encoder(places)
+    key = _key(places, encoder)
+    training, tuning = _split(_cohort(places, labels, encoder, key, console))
+    if settings is None:
+        shipped = shipped_settings(epochs=epochs, seed=seed, consistency=consistency)
+        settings = settings_for(len(training), shipped, keep_epochs=epochs is not None)
+    trained = _trained(places, training, tuning, settings, console)
+    _write_checkpoint(places, trained, training, tuning, settings, encoder, key)
+    shutil.rmtree(places.work)
+    _print_summary(places, trained, console)
+
+
+def settings_for(
+    rows: int, shipped: TrainingSettings, *, keep_epochs: bool = False
+) -> TrainingSettings:
+    """Fit the settings of some thousand rows to fewer: smaller batches, and more epochs.
+
+    Otherwise a hundred patients would be two batches an epoch, and training would end before it
+    began. ``keep_epochs``: somebody chose them.
+    """
+    batch_size = min(shipped.batch_size, max(SMALLEST_BATCH, rows // FEWEST_STEPS_AN_EPOCH))
+    steps = math.ceil(rows / batch_size)
+    epochs = shipped.epochs if keep_epochs else max(shipped.epochs, math.ceil(FEWEST_STEPS / steps))
+    return replace(shipped, batch_size=batch_size, epochs=epochs)
+
+
+def _require_new(places: SitePlaces) -> None:
+    output = places.output.resolve()
+    if output == CHECKPOINT.resolve():
+        raise ResultsUnusable(f"{places.output} is the shipped checkpoint; name another folder.")
+    if output.exists():
+        raise ResultsUnusable(f"{places.output} exists already and was not changed.")
+
+
+def _encoder(places: SitePlaces) -> SentenceEncoder:
+    from model.sentence_encoder import MiniLMEncoder
+
+    return MiniLMEncoder(places.encoder)
+
+
+def _key(places: SitePlaces, encoder: SentenceEncoder) -> str:
+    """Return a digest of all that the tokens depend on: code, export, labels, encoder."""
+    digest = sha256(encoder.identity.encode())
+    for package in ("fhir_adapters", "model"):
+        for file in sorted((PACKAGE_ROOT / package).rglob("*")):
+            if file.suffix in (".py", ".csv"):
+                digest.update(file.read_bytes())
+    for path in ndjson_files(places.bulk):
+        state = path.stat()
+        name = path.relative_to(places.bulk).as_posix()
+        digest.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    digest.update(places.labels.read_bytes())
+    return digest.hexdigest()
+
+
+def _cohort(
+    places: SitePlaces,
+    labels: Mapping[str, list[Label]],
+    encoder: SentenceEncoder,
+    key: str,
+    console: Console,
+) -> Cohort:
+    """Return the tokens of every labelled row, from an earlier run or made anew."""
+    from model.tokens import tokenize
+    from model.training.case_store import CaseWriter, open_cases
+    from model.training.site_vocabulary import VocabularyCount
+
+    store = places.work / "tokens"
+    cohort = open_cases(store, key)
+    if cohort is not None:
+        console.print(f"The tokens of an earlier run are used: {len(cohort):,} rows.")
+        return cohort
+    left_out, outcomes = LeftOut(), list[int]()
+    count = VocabularyCount(full_vocabulary(()))
+    with export_bars(console) as bars:
+        show = shown_by(bars, "counting variables")
+        for rows in labelled_records(places.bulk, labels, left_out, show):
+            count.add_patient(record for _, record in rows)
+            outcomes += [label.outcome for label, _ in rows]
+    _print_left_out(left_out, console)
+    _require_both_outcomes(outcomes)
+    config = count.config()
+    with export_bars(console) as bars, CaseWriter(store, config, key) as writer:
+        show = shown_by(bars, "records to tokens")
+        for rows in labelled_records(places.bulk, labels, LeftOut(), show):
+            for label, record in rows:
+                tokens = tokenize(record, config, encoder.encode, with_labels=False)
+                writer.add(tokens, facts_of(label, record))
+    cohort = open_cases(store, key)
+    if cohort is None:
+        raise ResultsUnusable(f"{store} was changed while it was written.")
+    return cohort
+
+
+def _require_both_outcomes(outcomes: Sequence[int]) -> None:
+    events = sum(outcomes)
+    if min(events, len(outcomes) - events) < FEWEST_OF_EACH:
+        raise TrainingImpossible(
+            f"{len(outcomes):,} labelled rows can be used, {events:,} of them with the outcome; at"
+            f" least {FEWEST_OF_EACH} with it and {FEWEST_OF_EACH} without it are needed."
+        )
+
+
+def _split(cohort: Cohort) -> tuple[Cohort, Cohort]:
+    """Return (training, tuning), groups apart. Raises TrainingImpossible."""
+    from model.training.splits import tuning_split
+
+    outcomes = cohort.labels(TASK)
+    parts = tuning_split(cohort.groups(), outcomes, share=TUNING_SHARE)
+    if any(len(set(outcomes[rows].tolist())) < 2 for rows in parts):
+        raise TrainingImpossible(
+            "The groups cannot be split into training and tuning so that both have rows with and"
+            " without the outcome."
+        )
+    training, tuning = (cohort.select(rows) for rows in parts)
+    return training, tuning
+
+
+def _trained(
+    places: SitePlaces,
+    training: Cohort,
+    tuning: Cohort,
+    settings: TrainingSettings,
+    console: Console,
+) -> Trained:
+    from model.training.loop import train_network
+
+    with progress_bars(console) as progress:
+        task = progress.add_task("training", total=None)
+        return train_network(
+            training,
+            tuning,
+            settings,
+            state_folder=places.work / "state",
+            on_step=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+
+
+def _write_checkpoint(
+    places: SitePlaces,
+    trained: Trained,
+    training: Cohort,
+    tuning: Cohort,
+    settings: TrainingSettings,
+    encoder: SentenceEncoder,
+    key: str,
+) -> None:
+    """Write the folder with its card; it appears whole. The version names the data."""
+    from model.checkpoint import load_checkpoint, save_checkpoint
+    from model.training.export import WEIGHTS
+    from model.training.fit_calibration import CalibrationError
+    from model.training.metrics import auroc
+    from model.training.predict import predict_logits
+    from model.training.shipping import TRAINING, Release, ship
+    from model.training.site_card import site_card
+
+    patients = len({case.facts.group for cohort in (training, tuning) for case in cohort.cases})
+    rows = len(training) + len(tuning)
+    trained_on = (
+        f"Trained on this site's own data: {rows:,} rows of {patients:,} groups of patients."
+    )
+    release = Release(f"{VERSION}+site.{key[:8]}", trained_on, encoder.identity)
+    draft = places.work / "checkpoint"
+    try:
+        ship(draft, trained, training, tuning, settings, release)
+    except CalibrationError as exc:
+        raise TrainingImpossible(f"The model cannot be calibrated: {exc}.") from exc
+    checkpoint = load_checkpoint(draft)
+    kept = {name: (draft / name).read_bytes() for name in (WEIGHTS, TRAINING)}
+    logits = predict_logits(trained.network, tuning.tokens())[:, 0]
+    figure = auroc(tuning.labels(TASK), logits)
+    card = site_card(checkpoint.info, checkpoint.tokens, json.loads(kept[TRAINING]), figure)
+    save_checkpoint(places.output, replace(checkpoint, model_card=card), kept)
+
+
+def _print_left_out(left_out: LeftOut, console: Console) -> None:
+    for sentence in left_out.sentences:
+        console.print(f"Not used: {sentence}.", highlight=False)
+    if left_out.counts:
+        words = ", ".join(f"{word} {count:,}" for word, count in left_out.counts.most_common())
+        console.print(f"Not used in all: {words}.", highlight=False)
+
+
+def _print_summary(places: SitePlaces, trained: Trained, console: Console) -> None:
+    from model.training.report import training_table
+
+    console.print(training_table(trained))
+    console.print(f"Checkpoint written to {places.output}; its MODEL_CARD.md says what it is not.")

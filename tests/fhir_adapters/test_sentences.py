@@ -1,0 +1,127 @@
+"""Where sentences begin and end, and under which heading they stand."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fhir_adapters.sentence_ends import MAX_SENTENCE_CHARS
+from fhir_adapters.sentences import plain_sentences, split_sentences
+
+CASES: list[dict[str, Any]] = json.loads(
+    Path(__file__).with_name("sentence_boundaries.json").read_text(encoding="utf-8")
+)
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(CASES) >= 60
+    assert len({case["description"] for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["description"] for case in CASES])
+def test_boundaries(case: dict[str, Any]) -> None:
+    found = list(plain_sentences(case["text"]))
+    assert [sentence.text for sentence in found] == case["sentences"]
+    if "sections" in case:
+        assert [sentence.section for sentence in found] == case["sections"]
+
+
+def test_lines_that_are_meant_are_not_joined() -> None:
+    text = "Seen together with the intensivist on call, who agrees to the transfer to\nMedical ICU."
+    assert len(split_sentences(text, wrapped=False)) == 2
+    assert len(split_sentences(text)) == 1
+
+
+def test_headings_inside_a_section_are_added_to_it() -> None:
+    sections = [
+        sentence.section
+        for sentence in split_sentences("Seen.\nImaging:\nEffusion.", "Hospital course")
+    ]
+    assert sections == ["Hospital course", "Hospital course – Imaging"]
+
+
+def test_what_stands_under_a_heading_of_past_family_or_advice_is_flagged() -> None:
+    note = """PMH: gout
+FAMILY HISTORY:
+Myocardial infarction
+RETURN PRECAUTIONS:
+Fever
+Call your doctor if you notice:
+Bleeding
+PLAN:
+Discharge"""
+    flags = [
+        (one.historical, one.family, one.hypothetical) for one in split_sentences(note, wrapped=False)
+    ]
+    assert flags == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+        (False, False, True),
+        (False, False, False),
+    ]
+
+
+def test_an_unchecked_box_is_not_asserted() -> None:
+    checked, unchecked = split_sentences("☑ Do intubate\n☐ Dialysis")
+    assert (checked.hypothetical, unchecked.hypothetical) == (False, True)
+
+
+def test_a_table_row_is_flagged_by_its_status_not_by_words_in_cells() -> None:
+    rows = split_sentences(
+        "Problem: Asthma | Status: Resolved\n"
+        "Vaccine: Tetanus | Status: Refused\n"
+        "Drug: Ibuprofen | Directions: one as needed | Date: Nov 1999 | Status: Active"
+    )
+    assert [row.historical for row in rows] == [True, False, False]
+    assert [row.negated for row in rows] == [False, True, False]
+    assert not any(row.hypothetical for row in rows)
+
+
+def test_no_word_of_a_note_is_lost() -> None:
+    note = "\n".join(case["text"] for case in CASES if "sections" not in case)
+    kept = " ".join(sentence.text for sentence in split_sentences(note))
+    words = {word.strip(".,:;()!?\"'") for word in note.split() if word[0].isalpha()}
+    assert {word for word in words if word and word not in kept} <= {"Page"}
+
+
+HOSTILE = {
+    "one endless line": "word " * 40_000,
+    "one endless word": "x" * 200_000,
+    "words of 400 letters": ("y" * 400 + " ") * 500,
+    "stops": ". " * 100_000,
+    "dots": "." * 200_000,
+    "commas after no": "no " + "fever, " * 28_000,
+    "cues only": "no " * 66_000,
+    "cue chains": "no history of " * 14_000,
+    "if clauses": "if fever, " * 20_000,
+    "open parentheses": "(" * 200_000,
+    "quotes": '"' * 200_000,
+    "colons": "a: " * 66_000,
+    "headings": "HEADING:\n" * 22_000,
+    "empty lines": "\n" * 200_000,
+    "numbers": "1. " * 66_000,
+    "counting list": " ".join(f"{n}) item" for n in range(1, 20_000)),
+    "bars": "a | " * 50_000,
+    "dashes": "- " * 100_000,
+    "signs": "-x +y " * 33_000,
+    "relatives": "mother father sister " * 9_500,
+    "years": "1999 " * 40_000,
+    "capitals": "ABC DEF " * 25_000,
+    "wrapped": ("word " * 16 + "\n") * 2_400,
+    "spaces": " " * 200_000,
+    "combining": "e" + "\u0301" * 199_999,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_takes_linear_time(name: str) -> None:
+    text = HOSTILE[name]
+    started = time.process_time()
+    sentences = split_sentences(text)
+    assert time.process_time() - started < 15  # a quadratic step over 200,000 takes minutes
+    assert all(len(sentence.text) <= MAX_SENTENCE_CHARS for sentence in sentences)
