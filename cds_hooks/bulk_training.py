@@ -112,6 +112,8 @@ def _require_new(places: SitePlaces) -> None:
     output = places.output.resolve()
     if output == CHECKPOINT.resolve():
         raise ResultsUnusable(f"{places.output} is the shipped checkpoint; name another folder.")
+    if places.bulk.resolve() in output.parents:
+        raise ResultsUnusable(f"{places.output} lies in the export and would be read with it.")
     if output.exists():
         raise ResultsUnusable(f"{places.output} exists already and was not changed.")
 
@@ -147,10 +149,14 @@ def _cohort(
     """Return the tokens of every labelled row, from an earlier run or made anew."""
     from model.tokens import tokenize
     from model.training.case_store import CaseWriter, open_cases
+    from model.training.cohort import CohortError
     from model.training.site_vocabulary import VocabularyCount
 
     store = places.work / "tokens"
-    cohort = open_cases(store, key)
+    try:
+        cohort = open_cases(store, key)
+    except CohortError as exc:
+        raise ResultsUnusable(f"{store}: {exc}. Use --fresh to make the tokens anew.") from exc
     if cohort is not None:
         console.print(f"The tokens of an earlier run are used: {len(cohort):,} rows.")
         return cohort

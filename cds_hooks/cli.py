@@ -37,6 +37,13 @@ _DATA_OPTION = click.option(
     help="Folder that holds the open data sets, each in a folder of its own.",
 )
 
+_BULK_OPTION = click.option(
+    "--bulk",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of a FHIR Bulk Data export: NDJSON files, packed by gzip or not.",
+)
+
 
 def _in_one_sentence(command: Callable[P, T]) -> Callable[P, T]:
     """Turn our own errors into one sentence on stderr and exit code 1."""
@@ -53,6 +60,21 @@ def _in_one_sentence(command: Callable[P, T]) -> Callable[P, T]:
             raise click.ClickException(f"The database cannot be used: {exc}") from exc
 
     return wrapped
+
+
+def _prediction_time(_: click.Context, __: click.Parameter, value: str) -> datetime | str | None:
+    """Read now (None), last, or a time with its offset."""
+    if value in ("now", "last"):
+        return None if value == "now" else value
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise click.BadParameter(
+            "expected now, last, or a time with its offset, such as 2026-11-23T07:40:00+00:00"
+        )
+    return time
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -184,8 +206,68 @@ def explain(
 
 
 @main.command()
-@_DATA_OPTION
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder to write.")
+@_BULK_OPTION
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("risk-assessments.ndjson"),
+    show_default=True,
+    help="File for the RiskAssessments, one a line.",
+)
+@click.option(
+    "--left-out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File for who was not scored and why; by default OUTPUT's name with .left-out.",
+)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of a checkpoint.")
+@click.option(
+    "--prediction-time",
+    metavar="now|last|TIME",
+    default="now",
+    show_default=True,
+    callback=_prediction_time,
+    help="Moment of the predictions. last: that of each patient's newest data.",
+)
+@_in_one_sentence
+def score(
+    bulk: Path,
+    output: Path,
+    left_out: Path | None,
+    checkpoint: Path | None,
+    prediction_time: Any,
+) -> None:
+    """Score every patient of a FHIR Bulk Data export.
+
+    Writes a FHIR R4 RiskAssessment for each patient; its probabilityDecimal is a percentage, as
+    R4 has it. Where the model does not apply, status is cancelled and there is no prediction. Who
+    could not be read stands in another file, as OperationOutcomes. A run that was stopped goes on
+    where it was, with the moment at which it began.
+    """
+    from cds_hooks import score_command
+
+    score_command.score(
+        bulk, output, left_out=left_out, checkpoint=checkpoint, prediction_time=prediction_time
+    )
+
+
+@main.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder that holds the open data sets, each in a folder of its own.",
+)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder to write with --data.")
+@click.option(
+    "--bulk",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of a FHIR Bulk Data export: train on a site's own patients instead.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV with patient_id, prediction_time, outcome [, encounter_id, group, site].",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="New folder to write with --bulk.")
 @click.option("--epochs", type=click.IntRange(1), help="Number of epochs, if not the usual.")
 @click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
 @click.option(
@@ -197,22 +279,30 @@ def explain(
 @click.option("--fresh", is_flag=True, help="Start anew instead of going on where it stopped.")
 @_in_one_sentence
 def train(
-    data: Path,
+    data: Path | None,
     checkpoint: Path | None,
-    epochs: int | None,
-    seed: int,
-    consistency: bool,
-    fresh: bool,
+    bulk: Path | None,
+    labels: Path | None,
+    output: Path | None,
+    **options: Any,
 ) -> None:
-    """Train the shipped checkpoint from the open data sets.
+    """Train a checkpoint: the shipped one (--data) or a site's own (--bulk).
 
-    A training that was stopped goes on where it was. Needs the extra "train".
+    The outcome of --labels is 1 for a patient who died in hospital. A training that was stopped
+    goes on where it was. Needs the extra "train".
     """
     _require_training_libraries()
-    from cds_hooks import train_command
+    from cds_hooks import bulk_training, train_command
 
-    places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
-    train_command.train(places, epochs=epochs, seed=seed, consistency=consistency, fresh=fresh)
+    if data is not None and (bulk, labels, output) == (None, None, None):
+        places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
+        train_command.train(places, **options)
+    elif bulk and labels and output and (data, checkpoint) == (None, None):
+        bulk_training.train_from_bulk(bulk_training.SitePlaces(bulk, labels, output), **options)
+    else:
+        raise click.UsageError(
+            "Name --data and perhaps --checkpoint, or --bulk with --labels and --output."
+        )
 
 
 @main.command()

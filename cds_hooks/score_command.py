@@ -17,6 +17,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from cds_hooks.errors import ResultsUnusable
 from cds_hooks.export_progress import export_bars, shown_by
 from cds_hooks.growing_file import Json
 from cds_hooks.risk_assessment import NO_ESTIMATE, risk_assessment
@@ -83,14 +84,17 @@ class Tally:
         _add_counts(table, self.not_applicable)
         table.add_row("failed", f"{self.left_out.total():,}")
         _add_counts(table, self.left_out)
-        notes = []
+        return table
+
+    def remarks_in_words(self) -> list[str]:
+        """Return the sentences below the table."""
+        sentences = []
         if self.from_earlier_run:
-            notes.append(f"{self.from_earlier_run:,} of them were scored by an earlier run.")
+            sentences.append(f"{self.from_earlier_run:,} of them are of an earlier run.")
         if self.remarks:
             words = ", ".join(f"{word} {count:,}" for word, count in self.remarks.most_common())
-            notes.append(f"The export was not read in full: {words}.")
-        table.caption = " ".join(notes) or None
-        return table
+            sentences.append(f"The export could not be read in full: {words}.")
+        return sentences
 
 
 def score(
@@ -114,7 +118,8 @@ def score(
         show = shown_by(bars, "scoring patients")
         tally = score_with(predictor, bulk, results, rest, prediction_time, on_progress=show)
     console.print(tally.table())
-    console.print(f"Results: {results}. What was left out: {rest}.")
+    for sentence in (*tally.remarks_in_words(), f"Results: {results}. Left out: {rest}."):
+        console.print(sentence, soft_wrap=True, highlight=False)
     return tally
 
 
@@ -128,6 +133,9 @@ def score_with(
     on_progress: Callable[[BulkProgress], None] | None = None,
 ) -> Tally:
     """Score an export with a loaded model."""
+    for path in (results, left_out):
+        if bulk.resolve() in path.resolve().parents:
+            raise ResultsUnusable(f"{path} lies in the export and would be read with it.")
     tally = Tally()
     with ScoreFiles(results, left_out, _terms(predictor, prediction_time), tally.count) as files:
         tally.from_earlier_run = tally.patients

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,23 +58,26 @@ class ScoreFiles:
         """
         if results.resolve() == left_out.resolve():
             raise ResultsUnusable(f"{results} cannot hold results and what was left out.")
-        self._lock = _locked(results.with_name(f"{results.name}.run.json"), results)
-        try:
-            self.terms = _agreed(self._lock, results, left_out, asked)
-            self._results, self._left_out = GrowingFile(results), GrowingFile(left_out)
+        with ExitStack() as opened:
+            lock = _locked(results.with_name(f"{results.name}.run.json"), results)
+            opened.callback(os.close, lock)
+            self.terms = _agreed(lock, results, left_out, asked)
+            self._results = opened.enter_context(closing(GrowingFile(results)))
+            self._left_out = opened.enter_context(closing(GrowingFile(left_out)))
             self._done: set[str] = set()
             self._remarks: set[str] = set()
             self._unsynced = 0
-            for line in self._results.earlier():
-                self._done.add(line["subject"]["reference"])
-                on_earlier(line)
-            for line in self._left_out.earlier():
-                known = self._done if is_patient(line) else self._remarks
-                known.add(line["issue"][0]["diagnostics"])
-                on_earlier(line)
-        except BaseException:
-            os.close(self._lock)
-            raise
+            self._take_up(on_earlier)
+            self._opened = opened.pop_all()
+
+    def _take_up(self, on_earlier: Callable[[Json], None]) -> None:
+        for line in self._results.earlier():
+            self._done.add(line["subject"]["reference"])
+            on_earlier(line)
+        for line in self._left_out.earlier():
+            known = self._done if is_patient(line) else self._remarks
+            known.add(line["issue"][0]["diagnostics"])
+            on_earlier(line)
 
     def has(self, patient: str) -> bool:
         """Whether an earlier run wrote this patient, "Patient/1"."""
@@ -108,12 +112,8 @@ class ScoreFiles:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
+        with self._opened:
             self._sync()
-        finally:
-            self._results.close()
-            self._left_out.close()
-            os.close(self._lock)
 
     def _count(self) -> None:
         self._unsynced += 1

@@ -167,7 +167,7 @@ def make_cohort(
 
 
 def _case(stay: LabelledViews, view: View, config: TokenConfig, embed: Embed) -> Case:
-    from model.tokens import STATICS, tokenize
+    from model.tokens import tokenize
     from model.training.baselines import summary_features
     from model.training.cohort import Case, CaseFacts
 
@@ -185,7 +185,7 @@ def _case(stay: LabelledViews, view: View, config: TokenConfig, embed: Embed) ->
         reference_scores=dict(labelled.reference_scores),
         note_text="\n".join(s.text for note in record.notes for s in note.sentences),
     )
-    names = [spec.name for spec in (*config.variables, *config.channels)]
-    measured = [name for name in dict.fromkeys(names) if name not in STATICS]
-    summary = summary_features(record, measured, config.unit_types)
+    # All variables, not only those of the vocabulary: the baselines' features are the same for
+    # every cohort of these unit types.
+    summary = summary_features(record, list(load_variables()), config.unit_types)
     return Case(tokenize(record, config, embed, with_labels=False), facts, summary)

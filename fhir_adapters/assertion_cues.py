@@ -94,12 +94,12 @@ _TRIGGERS = RELATIVES.union(
 
 def has_trigger(words: Sequence[str]) -> bool:
     """Whether any word may set a flag."""
-    return not _TRIGGERS.isdisjoint(words) or any(map(is_year, words))
+    return not _TRIGGERS.isdisjoint(words) or bool(years(words))
 
 
-def is_year(word: str) -> bool:
-    """Whether a word may be a year of somebody's life."""
-    return len(word) == 4 and _YEAR.fullmatch(word) is not None
+def years(words: Sequence[str]) -> list[int]:
+    """Return the places of words that may be a year of somebody's life."""
+    return [at for at, word in enumerate(words) if len(word) == 4 and _YEAR.fullmatch(word)]
 
 
 def find_cues(words: Sequence[str]) -> list[FoundCue]:

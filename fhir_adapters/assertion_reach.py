@@ -35,6 +35,8 @@ _LONGEST_ITEM = 7  # words of one item in a list of findings
 
 def _depths(words: Sequence[str]) -> list[int]:
     """Return how many parentheses each word stands in; the marks themselves stand outside."""
+    if "(" not in words:
+        return [0] * len(words)
     depths = []
     depth = 0
     for word in words:
@@ -54,6 +56,7 @@ class Reach:
         self._depths = _depths(words)
 
     def has_finding(self, start: int, end: int) -> bool:
+        """Whether a word is among them that may be a finding, not only grammar and cues."""
         return any(
             word[0].isalpha() and word not in CARRIERS and start + offset not in self.cue_words
             for offset, word in enumerate(self.words[start:end])
@@ -63,6 +66,7 @@ class Reach:
         return Effect.ENDS_ALL in self._starts.get(position, ())
 
     def clause_start(self, position: int) -> int:
+        """Return where the clause begins that the word is in."""
         start = position
         while start > 0:
             word = self.words[start - 1]
@@ -96,11 +100,13 @@ class Reach:
         return start
 
     def hard_end(self, position: int) -> int:
+        """Return where the next new statement begins; commas do not count."""
         while position < len(self.words) and not self._is_hard(position):
             position += 1
         return position
 
     def clause_end(self, position: int, enders: frozenset[Effect]) -> int:
+        """Return the next comma, closing parenthesis or cue with one of the effects."""
         depth = self._depths[position - 1]
         while position < len(self.words):
             if self.words[position] in SOFT or self._depths[position] < depth:
@@ -111,6 +117,10 @@ class Reach:
         return position
 
     def end(self, start: int, enders: frozenset[Effect], *, may_follow_or: bool = False) -> int:
+        """Return the end of a scope that goes on over the items of a list.
+
+        After "A or B" the list is complete, unless ``may_follow_or``: "denies A or B, C, D".
+        """
         position = start
         while True:
             end = self.clause_end(position, enders)

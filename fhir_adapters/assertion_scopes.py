@@ -13,7 +13,7 @@ from fhir_adapters.assertion_cues import (
     Effect,
     FoundCue,
     find_cues,
-    is_year,
+    years,
 )
 from fhir_adapters.assertion_reach import DASH, SOFT, Reach
 
@@ -92,7 +92,7 @@ class Scopes(Reach):
             self.flags[position] |= flag
 
     def _mark_before(self, flag: int, cue: FoundCue, enders: frozenset[Effect]) -> None:
-        """ "Cultures negative", else "negative culture", else ", resolved" of the clause before."""
+        """Mark "cultures negative", else "negative culture", else what ", resolved" follows."""
         start = self.clause_start(cue.start)
         if self.has_finding(start, cue.start):
             self._mark(flag, self.list_start(start, cue.start), cue.end)
@@ -102,7 +102,7 @@ class Scopes(Reach):
             self._mark_alone(flag, start, cue.end)
 
     def _mark_beside(self, flag: int, cue: FoundCue, enders: frozenset[Effect]) -> None:
-        """ "Denies pain", else "pain: denies"."""
+        """Mark "denies pain", else "pain: denies"."""
         if self.has_finding(cue.end, self.clause_end(cue.end, enders)):
             self._mark(flag, cue.start, self.end(cue.end, enders, may_follow_or=True))
         else:
@@ -121,13 +121,13 @@ class Scopes(Reach):
         return position
 
     def _mark_years(self) -> None:
-        for position, word in enumerate(self.words):
-            if is_year(word) and self._is_past_year(position):
+        for position in years(self.words):
+            if self._is_past_year(position):
                 start = self.clause_start(position)
                 self._mark(HISTORICAL, start, self.clause_end(position + 1, _PAST))
 
     def _is_past_year(self, position: int) -> bool:
-        """2009 in "in 2009" and at the end of "CABG 2009"; not in "at 2000" or "2000 ml".
+        """Recognise 2009 in "in 2009" and at the end of "CABG 2009"; not in "at 2000" or "2000 ml".
 
         A year with month and day is rather the date of something recent: "10 Sep 2014".
         """
@@ -151,14 +151,14 @@ class Scopes(Reach):
                     self._mark(FAMILY, position, self.end(position + 1, _REST))
 
     def _belongs_to(self, position: int) -> bool:
-        """ "Breast cancer in maternal aunt"."""
+        """Recognise "breast cancer in maternal aunt"."""
         at = position - 1
         while at >= 0 and (self.words[at] in DETERMINERS or self.words[at] in RELATIVES):
             at -= 1
         return at > 0 and self.words[at] in ("in", "of") and self.has_finding(0, at)
 
     def _has_disease(self, position: int) -> bool:
-        """ "Mother had", "wife, who recently has", "sisters with"; not "wife states"."""
+        """Recognise "mother had", "wife, who recently has", "sisters with"; not "wife states"."""
         at = position + 1
         while at < len(self.words) and (self.words[at] in BETWEEN or self.words[at] in RELATIVES):
             if self.words[at] == "," and self.words[at + 1 : at + 2] not in (["who"], ["both"]):

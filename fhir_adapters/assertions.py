@@ -193,6 +193,8 @@ def _cut(text: str, spans: list[tuple[int, int]], piece: _Piece) -> str:
 
 def _minus_signs(text: str, spans: list[tuple[int, int]]) -> frozenset[int]:
     """Return the places of "-" in "+cough, -fever"; a lone one is rather a bullet or a dash."""
+    if "-" not in text:
+        return frozenset()
     signs = [found.start() for found in _SIGNED_WORD.finditer(text)]
     if len(signs) < 2:
         return frozenset()

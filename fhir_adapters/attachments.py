@@ -179,6 +179,8 @@ def _binary(
         found = binaries.get(url)
         if found is None and canonical.startswith("Binary/"):
             found = binaries.get(canonical)
+        if found is None and url.startswith("urn:uuid:"):
+            found = binaries.get(f"Binary/{url.removeprefix('urn:uuid:')}")
     if found is None:
         raise UnreadableText("missing", f"{_shown(url)} was not fetched")
     if dict_of(found).get("resourceType") != "Binary":

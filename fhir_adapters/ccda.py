@@ -6,12 +6,15 @@ as it goes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html.entities import name2codepoint
 
 from lxml import etree
 
-from fhir_adapters.markup import MarkupSection, xml_sections
+from fhir_adapters.markup import local_name, xml_sections
+from fhir_adapters.markup_rendering import MarkupSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,31 @@ class XmlDocument:
     @property
     def kind(self) -> str:
         """Return the root's name without namespace: "ClinicalDocument", "html", "note"."""
-        return etree.QName(self.root).localname if isinstance(self.root.tag, str) else ""
+        return local_name(self.root)
+
+
+_AMPERSAND = re.compile(rb"&(?:([a-zA-Z][a-zA-Z0-9]{0,30});|#(?:\d{1,7}|x[0-9a-fA-F]{1,6});)?")
+_LESS_THAN = re.compile(rb"<(?=[\s\d=.])")
+_OF_XML = frozenset({b"amp", b"lt", b"gt", b"quot", b"apos"})
+
+
+def _repaired(data: bytes) -> bytes:
+    """Return XML without unknown entities, lone ampersands and unescaped "<5".
+
+    Not for beauty: libxml2 reads "&lt;5" as "5" once it has met an entity that it does not know,
+    and "<5" as nothing. What a DTD declares is not expanded but stays as it is written.
+    """
+    return _LESS_THAN.sub(b"&lt;", _AMPERSAND.sub(_known_entity, data))
+
+
+def _known_entity(found: re.Match[bytes]) -> bytes:
+    name = found.group(1)
+    if name is None:
+        return found.group() if len(found.group()) > 1 else b"&amp;"
+    if name in _OF_XML:
+        return found.group()
+    number = name2codepoint.get(name.decode("ascii"))
+    return b"&amp;" + found.group()[1:] if number is None else b"&#%d;" % number
 
 
 def parse_xml(data: bytes) -> XmlDocument | None:
@@ -40,7 +67,7 @@ def parse_xml(data: bytes) -> XmlDocument | None:
         remove_pis=True,
     )
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(_repaired(data), parser)
     except (etree.XMLSyntaxError, ValueError):
         return None
     if root is None:
@@ -74,7 +101,7 @@ def _title(section: etree._Element) -> str:
     """A section in a section without a title stands under the outer one's."""
     level: etree._Element | None = section
     while level is not None:
-        if isinstance(level.tag, str) and etree.QName(level).localname == "section":
+        if local_name(level) == "section":
             title = level.find("{*}title")
             words = "" if title is None else " ".join("".join(title.itertext()).split())
             code = level.find("{*}code")

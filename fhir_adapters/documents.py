@@ -125,9 +125,12 @@ def _refusal(resource: Resource, kind: str, source: str) -> ReportLine | None:
         allowed = ", ".join(sorted(_USABLE_STATUS[kind]))
         sentence = f"{source}: status is not a code that may be used ({allowed})"
         return ReportLine(source, "status", sentence)
+    if resource.get("implicitRules"):
+        sentence = f"{source}: implicitRules that are not understood may change its meaning"
+        return ReportLine(source, "modifier", sentence)
     if _has_unknown_modifier(resource):
         sentence = f"{source}: a modifier extension that is not understood may change its meaning"
-        return ReportLine(source, "modifier-extension", sentence)
+        return ReportLine(source, "modifier", sentence)
     return None
 
 
@@ -147,7 +150,8 @@ def _has_unknown_modifier(resource: Resource) -> bool:
 
 def _names(resource: Resource, source: str) -> frozenset[str]:
     identifiers = dicts_of(resource.get("masterIdentifier")) + dicts_of(resource.get("identifier"))
-    return frozenset({source, *filter(None, map(_identifier_name, identifiers))})
+    names = {source, f"urn:uuid:{text_of(resource.get('id'))}"}
+    return frozenset(names.union(filter(None, map(_identifier_name, identifiers))))
 
 
 def _identifier_name(identifier: Mapping[str, Any]) -> str:

@@ -21,8 +21,8 @@ from fhir_adapters.attachments import (
 )
 from fhir_adapters.ccda import XmlDocument, ccda_sections, embedded_body, parse_xml
 from fhir_adapters.charsets import charset_of, clean, decode, is_binary
-from fhir_adapters.markup import MarkupSection, html_sections, xml_sections
-from fhir_adapters.pdf_text import pdf_plain_text
+from fhir_adapters.markup import html_sections, xml_sections
+from fhir_adapters.markup_rendering import MarkupSection
 from fhir_adapters.rtf_text import rtf_plain_text
 
 MAX_NOTE_CHARS = 200_000  # about 60 printed pages; longer notes are cut and reported
@@ -85,6 +85,7 @@ _BINARY_FORMATS = (
     (b"RIFF", "a sound or video"),
 )
 _XML_START = re.compile(r"\s*<(\?xml|([\w-]+:)?ClinicalDocument)\b", re.IGNORECASE)
+_XML_HEAD_BYTES = 200
 _XML_DECLARATION = re.compile(r"\s*<\?xml[^<>]{0,200}\?>", re.IGNORECASE)
 _HTML_START = re.compile(
     r"\s*(<!--.{0,2000}?-->\s*)?<(!doctype\s+html|html|head|body|div|p|span|table|br|h[1-6]|ul|ol"
@@ -92,6 +93,7 @@ _HTML_START = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _HTML_INSIDE = re.compile(r"<(?:br\s*/?|/p|/div|/li|/td|/tr)>", re.IGNORECASE)
+_BLOB = re.compile(r"[!-~]{300,}")  # a picture or key in base64, not a word of any language
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
 
 
@@ -143,6 +145,9 @@ def _read_rtf(rtf: str) -> NoteText:
 def _read_pdf(data: bytes, *, allow_pdf: bool) -> NoteText:
     if not allow_pdf:
         raise UnreadableText("pdf", "the attachment is a PDF, which is not read during a request")
+    # Imported where it is used: pypdf costs a serving process, which reads no PDF, 27 MB.
+    from fhir_adapters.pdf_text import pdf_plain_text
+
     try:
         pdf = pdf_plain_text(data)
     except ValueError as exc:
@@ -152,6 +157,8 @@ def _read_pdf(data: bytes, *, allow_pdf: bool) -> NoteText:
 
 
 def _read_xml(data: bytes, content_type: str, *, allow_pdf: bool) -> NoteText:
+    if b"\x00" in data[:_XML_HEAD_BYTES]:  # UTF-16 or UTF-32
+        data = _undeclared(data, content_type)
     document = parse_xml(data) or parse_xml(_undeclared(data, content_type))
     if document is None:
         raise UnreadableText("xml", "the attachment is XML of which nothing can be read")
@@ -197,6 +204,9 @@ def _bounded(text: NoteText) -> NoteText:
     doubts = text.doubts
     for block in text.blocks:
         cleaned = clean(block.text)
+        if _BLOB.search(cleaned):
+            cleaned = _BLOB.sub(" ", cleaned)
+            doubts = (*doubts, ("type", "a run of letters and signs without a space is left out"))
         if len(cleaned) > left:
             cleaned = cleaned[:left]
             doubts = (*doubts, _cut_doubt())

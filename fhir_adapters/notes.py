@@ -67,19 +67,25 @@ def read_notes(
     prediction_time: datetime,
     *,
     allow_pdf: bool = True,
+    aliases: Mapping[str, str] | None = None,
 ) -> NotesReading:
     """Read DocumentReference, DiagnosticReport and Composition resources into notes.
 
     ``binaries`` holds Binary resources by reference or url, as attachments write it or as
-    ``Binary/id``. One bad document never fails the others: it becomes a report line. Whether the
-    documents belong to the patient is the caller's to check.
+    ``Binary/id``; ``aliases`` says which reference a ``urn:uuid`` stood for. With
+    ``allow_pdf=False`` PDFs are left out and reported: reading one may take seconds. One bad
+    document never fails the others: it becomes a report line. Whether the documents belong to the
+    patient is the caller's to check.
     """
     if prediction_time.tzinfo is None:
         raise ValueError("prediction_time must state its time zone")
+    aliases = aliases or {}
     known = _known_documents(documents, prediction_time)
+    named = {name: binaries[key] for name, key in aliases.items() if key in binaries}
+    binaries = {**binaries, **named}
     texts = [_text(document, binaries, allow_pdf=allow_pdf) for document in known.documents]
     readable = frozenset(position for position, text in enumerate(texts) if text.blocks)
-    verdict = succession(known.documents, readable, known.later)
+    verdict = succession(known.documents, readable, known.later, aliases)
 
     left_out, incomplete, notes = known.left_out, [], []
     for position, (document, text) in enumerate(zip(known.documents, texts, strict=True)):
@@ -91,7 +97,11 @@ def read_notes(
             if position in verdict.outdated:
                 incomplete.append(verdict.outdated[position])
             incomplete += [*text.failures, *text.doubts]
-            notes.append(_note(document, text.blocks))
+            note = _note(document, text.blocks)
+            if note.sentences:
+                notes.append(note)
+            else:
+                left_out.append(_line(document, "empty", "the text holds no words"))
     kept, copies = _without_copies(notes)
     return NotesReading(tuple(kept), (*left_out, *copies), tuple(incomplete))
 

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 MAX_SENTENCE_CHARS = 500  # longer ones are cut at a semicolon, comma or space
 
-_STOP = re.compile(r"[.!?]+[\"')\]”’]*(?:\s+|(?<=[a-z]{3}\.)(?=[A-Z][a-z]))")
+_STOP = re.compile(r"[.!?]+[\"')\]”’]*(?:\s+|(?<=[a-z]{3}\.)(?=[A-Z][a-z]))|[。！？]+")
+_FULL_STOP_ONLY = re.compile(r"^\.[^!?]*$")
 _LAST_WORD = re.compile(r"[^\s(\[\"“]*$")
 _LIST_NUMBER = re.compile(r"(?:(?<=\s)|^)\(?(\d{1,2})[.)]\s+(?=[^\W\d_])")
 _LEADING_NUMBER = re.compile(r"\(?\d{1,2}[.)]")
@@ -93,7 +94,7 @@ def _is_end(text: str, start: int, stop: re.Match[str]) -> bool:
     found = _LAST_WORD.search(before)
     word = found.group().lower() if found else ""
     marks = stop.group().rstrip()
-    if "!" in marks or "?" in marks:
+    if not _FULL_STOP_ONLY.search(marks):
         return True
     if marks.startswith(".."):
         return following.isupper()

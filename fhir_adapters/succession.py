@@ -30,11 +30,17 @@ class Succession:
 
 
 def succession(
-    documents: Sequence[Document], readable: frozenset[int], later: Sequence[Document]
+    documents: Sequence[Document],
+    readable: frozenset[int],
+    later: Sequence[Document],
+    aliases: Mapping[str, str],
 ) -> Succession:
-    """Judge the documents; ``readable`` are positions, ``later`` came after prediction time."""
-    successors = _direct_successors(documents)
-    replaced_later = frozenset(name for document in later for name in document.replaces)
+    """Judge the documents; ``readable`` are positions, ``later`` came after prediction time.
+
+    ``aliases`` says which reference the ``urn:uuid`` of a Bundle stood for.
+    """
+    successors = _direct_successors(documents, aliases)
+    replaced_later = {aliases.get(name, name) for document in later for name in document.replaces}
     replaced: dict[int, ReportLine] = {}
     outdated: dict[int, ReportLine] = {}
     for position, document in enumerate(documents):
@@ -57,7 +63,9 @@ def succession(
     return Succession(replaced, outdated)
 
 
-def _direct_successors(documents: Sequence[Document]) -> dict[int, set[int]]:
+def _direct_successors(
+    documents: Sequence[Document], aliases: Mapping[str, str]
+) -> dict[int, set[int]]:
     positions: dict[str, set[int]] = defaultdict(set)
     for position, document in enumerate(documents):
         for name in document.names:
@@ -65,7 +73,7 @@ def _direct_successors(documents: Sequence[Document]) -> dict[int, set[int]]:
     successors: dict[int, set[int]] = defaultdict(set)
     for position, document in enumerate(documents):
         for name in document.replaces:
-            for older in positions.get(name, ()):
+            for older in positions.get(aliases.get(name, name), ()):
                 if older != position:
                     successors[older].add(position)
     return successors

@@ -24,6 +24,7 @@ ALLOWED = {
 # serves imports it.
 OFFLINE = (
     *("cds_hooks.training_records", "cds_hooks.train_command", "cds_hooks.evaluate_command"),
+    *("cds_hooks.labelled_records", "cds_hooks.bulk_training"),
     "fhir_adapters.datasets.wearable",
 )
 TRAINING_ONLY = {"torch", "transformers", "shap", "lime", "sklearn", "lightgbm", "polars", "onnx"}

@@ -42,7 +42,11 @@ def fit_calibration(
 
 
 def _fit_map(outcomes: Floats, logits: Floats) -> LogitMap:
-    slope, intercept = calibration_line(outcomes, 1 / (1 + np.exp(-logits)))
+    """Fit to Platt's targets, which stay inside 0 and 1: some cases can be told apart wholly."""
+    events = float(outcomes.sum())
+    target_event, target_none = (events + 1) / (events + 2), 1 / (len(outcomes) - events + 2)
+    targets = np.where(outcomes == 1, target_event, target_none)
+    slope, intercept = calibration_line(targets, 1 / (1 + np.exp(-logits)))
     if not FLATTEST <= slope <= STEEPEST:
         raise CalibrationError(
             f"calibration slope {slope:.2f} on {len(outcomes)} cases with "

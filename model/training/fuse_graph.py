@@ -130,19 +130,29 @@ class FuseGraph(GraphWriter):
     ) -> tuple[str, str]:
         """(C * l, D) -> read (C, l, D) before the output projection, weights (H, C, l, 1 + n)."""
         sink = self.sinks[layer]
+        pooling = layer == len(self.sinks) - 1
+        sink_value = np.zeros_like(sink.value) if pooling else sink.value
         keys, values = self.key_value(memory, layer)
         q = self.per_head(query, 1, 0, 2)  # (H, C * l, D/H)
         k = self.per_head(self.with_sink(sink.key, keys), 1, 2, 0)  # (H, D/H, 1 + n)
-        v = self.per_head(self.with_sink(sink.value, values), 1, 0, 2)  # (H, 1 + n, D/H)
+        v = self.per_head(self.with_sink(sink_value, values), 1, 0, 2)  # (H, 1 + n, D/H)
         score = self.op("MatMul", q, k)  # (H, C * l, 1 + n)
         rows = self.op("Shape", score)
         shape = self.op("Concat", self.constant([self.heads, -1, length]), self.last(rows), axis=0)
         score = self.op("Reshape", score, shape)  # (H, C, l, 1 + n)
         score = self.op("Add", score, self.op("Unsqueeze", away, self.constant([1])))
+        if pooling:
+            score = self.heavier_sink(score)
         weights = self.op("Softmax", score, axis=-1)
         read = self.op("MatMul", self.op("Reshape", weights, rows), v)  # (H, C * l, D/H)
         read = self.op("Transpose", read, perm=[1, 0, 2])
         return self.reshape(read, -1, length, self.width), weights
+
+    def heavier_sink(self, score: str) -> str:
+        """(H, C, l, 1 + n) -> the same, with the sink's own score added to its column."""
+        own = array(self.network.sink_score)[:, None, None, None]  # (H, 1, 1, 1)
+        sink = self.op("Add", self.columns(score, 0, 1, axis=3), self.constant(own))
+        return self.op("Concat", sink, self.columns(score, 1, 2**31, axis=3), axis=3)
 
     def query(self, x: str, attention: CrossAttention) -> str:
         """(rows, D) -> queries already scaled for the scores (rows, D)."""
@@ -233,7 +243,7 @@ class FuseGraph(GraphWriter):
         last = len(self.sinks) - 1
         read, weights = self.attend(query, 1, everything.memory, everything.away, last)
         pooled = linear(self, self.reshape(read, -1, self.width), pool.to_out)
-        pooled = layer_norm(self, pooled, network.head_norm)
+        pooled = self.op("Mul", pooled, self.constant(array(network.gain)))
         first, last_layer = (cast(nn.Linear, network.head[index]) for index in (0, 3))
         logits = linear(self, self.op("Gelu", linear(self, pooled, first)), last_layer)
         logits = self.summed(logits, everything)

@@ -256,11 +256,14 @@ class _Run:
         return auroc(self.tuning.labels(task), logits)
 
     def fell_too_far(self, report: EpochReport) -> bool:
-        """Whether the consistency loss has cost more discrimination than it may."""
+        """Whether discrimination is lower than before the consistency loss by more than it may.
+
+        The comparison is with the last epoch without it: an earlier peak is overfitting's affair.
+        """
         free = [e.tuning_auroc for e in self.history if e.kl_weight == 0 and e.tuning_auroc]
         if report.kl_weight == 0 or not free or report.tuning_auroc is None:
             return False
-        return report.tuning_auroc < max(free) - self.settings.auroc_tolerance
+        return report.tuning_auroc < free[-1] - self.settings.auroc_tolerance
 
     def average_weights(self) -> dict[str, Tensor]:
         return {k: v.clone() for k, v in self.average.network.state_dict().items()}

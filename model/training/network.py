@@ -43,6 +43,8 @@ __all__ = [
 
 STRUCTURED, NOTE, DEVICE = 0, 1, 2  # modality ids
 HIDDEN = -1e9  # added to a score; exp() of it is exactly zero in float32
+SINK_SCORE = 4.2  # at the start: exp(4.2) = 67, about as much as all tokens of a chart together
+GAIN = 16.0  # at the start: what the sink takes away, given back to the sum
 
 
 class Memory(NamedTuple):
@@ -71,11 +73,17 @@ class CrossAttention(nn.Module):
         self.to_out = nn.Linear(config.width, config.width)
 
     def forward(
-        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor,
+        sink_score: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(B, C, l, D), (B, n, D) x 2, (B, C, n) -> read (B, C, l, D), weights (B, H, C, l, n).
 
-        Key 0 is the sink's, which no mask hides, so that no softmax is ever empty.
+        Key 0 is the sink's, which no mask hides, so that no softmax is ever empty. ``sink_score``
+        (H,) is added to its score.
         """
         b, c, length, d = query.shape
         n, h = keys.shape[1], self.heads
@@ -85,6 +93,9 @@ class CrossAttention(nn.Module):
         scores = (q * (d // h) ** -0.5) @ k  # (B, H, C * l, n)
         hidden = (1.0 - mask.to(scores.dtype)) * HIDDEN  # (B, C, n)
         scores = scores.reshape(b, h, c, length, n) + hidden[:, None, :, None]
+        if sink_score is not None:
+            heavier = scores[..., :1] + sink_score[:, None, None, None]
+            scores = torch.cat([heavier, scores[..., 1:]], dim=-1)
         weights = scores.softmax(dim=-1)
         read = weights.reshape(b, h, c * length, n) @ v  # (B, H, C * l, D/H)
         read = read.transpose(1, 2).reshape(b, c, length, d)
@@ -159,7 +170,8 @@ class FusionNetwork(nn.Module):
         self.blocks = nn.ModuleList(LatentBlock(config) for _ in range(config.block_count))
         self.pool_norm = nn.LayerNorm(d)
         self.pool = CrossAttention(config)
-        self.head_norm = nn.LayerNorm(d)  # an average over many tokens moves little by itself
+        self.sink_score = nn.Parameter(torch.full((config.heads,), SINK_SCORE))
+        self.gain = nn.Parameter(torch.tensor(GAIN))
         self.head = nn.Sequential(
             nn.Linear(d, d), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(d, len(config.tasks))
         )
@@ -221,10 +233,22 @@ class FusionNetwork(nn.Module):
             x = self.block(step)(x, readings[step % len(readings)])
         shared = x[:, :, -config.shared_latents :]  # those that have read everything
         query = self.pool_norm(shared.mean(dim=2, keepdim=True))  # (B, C, 1, D)
-        read, weights = self.pool(query, pooled[..., :d], pooled[..., d:], seen)
-        logits = self.head(self.head_norm(read[:, :, 0]))  # (B, C, T)
+        read, weights = self.pooled(query, pooled[..., :d], pooled[..., d:], seen)
+        logits = self.head(self.gain * read[:, :, 0])  # (B, C, T)
         logits = self.summed(logits, mask.to(logits.dtype) @ sums)
         return FusionOutput(logits, weights[:, :, :, 0, 1:].mean(dim=1))
+
+    def pooled(
+        self, query: Tensor, keys: Tensor, values: Tensor, seen: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Pool the tokens beside a heavy sink without value: nearly a sum, not an average.
+
+        In an average every token that joins dilutes all others; beside the sink each adds its
+        own share. So the weight of a token is about what that token contributes.
+        """
+        weightless = torch.cat([torch.zeros_like(values[:, :1]), values[:, 1:]], dim=1)
+        read, weights = self.pool(query, keys, weightless, seen, self.sink_score)
+        return cast(Tensor, read), cast(Tensor, weights)
 
     def summed(self, logits: Tensor, sums: Tensor) -> Tensor:
         """Add what sums over the visible tokens give: (B, C, T), (B, C, U + T) -> (B, C, T)."""

@@ -21,8 +21,10 @@ class NetworkConfig:
     shared_blocks: bool = True  # one set of weights read twice, as in the Perceiver: 41,000 fewer
     feed_forward: int = 64  # hidden units; the usual 4 x D would double the weights of a block
     dropout: float = 0.4  # 0.4 to 0.5 were best on 4,000 stays
-    sum_units: int = 64  # of the sum path beside the attention; 0 for none
-    additive_path: bool = False  # a linear sum path without hidden units; the other one was better
+    # Sum paths beside the attention, for comparison. They predict as well, but what flows past
+    # the attention cannot be seen in it: attention then says nothing about the reasons.
+    sum_units: int = 0  # hidden units of a sum over tokens; 0 for none
+    additive_path: bool = False  # a linear sum over tokens
 
     @property
     def latents(self) -> int:

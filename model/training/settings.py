@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from model.training.losses import ConsistencySettings
 from model.training.network import NetworkConfig
+
+# The full window as recorded half of the time; the rest teaches charts without monitors and
+# earlier moments of a stay.
+VIEW_WEIGHTS: Final[Mapping[str, float]] = {
+    "device@48h": 0.5,
+    "charted@48h": 0.2,
+    "device@24h": 0.1,
+    "charted@24h": 0.05,
+    "device@random": 0.1,
+    "charted@random": 0.05,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,7 @@ class TrainingSettings:
     gradient_norm: float = 1.0
     warm_up_steps: int = 50
     # Chance of each view of a stay in an epoch; views that a stay lacks are passed over.
-    view_weights: Mapping[str, float] = field(default_factory=dict)
+    view_weights: Mapping[str, float] = field(default_factory=lambda: dict(VIEW_WEIGHTS))
     auroc_tolerance: float = 0.003  # fall of the tuning AUROC under the consistency loss
     seed: int = 0
 

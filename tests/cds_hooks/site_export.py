@@ -24,6 +24,7 @@ USUAL = {
     "potassium": (4.1, 0.3),
     "platelets": (220.0, 40.0),
     "hemoglobin": (12.5, 1.2),
+    "glucose": (120.0, 15.0),
 }
 CSV_HEAD = "patient_id,encounter_id,prediction_time,outcome\n"
 

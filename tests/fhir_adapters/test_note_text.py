@@ -110,6 +110,12 @@ def test_bytes_that_are_no_text_are_refused() -> None:
         read_text(bytes(range(32)) * 20, "text/plain")
 
 
+def test_embedded_base64_is_left_out_and_reported() -> None:
+    text = read_text(f"Photo of the wound: {encoded(bytes(3_000))} taken.".encode(), "text/plain")
+    assert lines(text) == ["Photo of the wound:   taken."]
+    assert [reason for reason, _ in text.doubts] == ["type"]
+
+
 # Sniffing ------------------------------------------------------------------------------------
 
 
@@ -168,6 +174,7 @@ def test_html_keeps_its_blocks_and_loses_scripts_and_styles() -> None:
     page = """<html><head><title>x</title><style>p{}</style></head><body>
       <script>alert("no")</script><p>One <b>two</b>
       three.</p>Four<br>five<ul><li>six<li>seven</ul><div hidden>no</div><del>no</del>
+      <p style="display: none">no</p>
       <pre>eight
       nine</pre></body></html>"""
     assert lines(read_text(page.encode(), "text/html")) == [
@@ -236,6 +243,14 @@ def test_ccda_in_a_wrongly_declared_encoding() -> None:
     assert "Übelkeit" in lines(read_text(umlauts.encode("iso-8859-1"), "application/xml"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_ccda_in_wide_encodings(encoding: str) -> None:
+    document = CDA.replace("eating", "Übelkeit & &lt;38°")
+    declared = document.replace('version="1.0"', f'version="1.0" encoding="{encoding[:6]}"')
+    for one in (document, declared):
+        assert "Übelkeit & <38°" in lines(read_text(one.encode(encoding), "application/xml"))
+
+
 @pytest.mark.parametrize(
     ("media_type", "body"),
     [
@@ -265,6 +280,23 @@ def test_billion_laughs_are_not_expanded() -> None:
     assert sum(map(len, lines(text))) < 1_000
 
 
+def test_entities_of_html_do_not_harm_a_ccda() -> None:
+    """libxml2 reads "&lt;5" as "5" once it has met an entity that it does not know."""
+    document = CDA.replace("three", "3&nbsp;&micro;g, K &lt;5, 38&#176;")
+    text = read_text(document.encode(), "application/xml")
+    assert "Cough for 3 µg, K <5, 38° days." in lines(text)
+    assert text.doubts == ()
+
+
+@pytest.mark.parametrize(
+    "content", ["&unheard; K &lt;5", "Mg & K &lt;5", "K <5", "&; &#x; &amp; &#60;b&#62; K < 5"]
+)
+def test_what_is_not_xml_changes_no_comparison(content: str) -> None:
+    text = read_text(CDA.replace("three", content).encode(), "application/xml")
+    assert any("K <5" in line or "K < 5" in line for line in lines(text))
+    assert "eating" in lines(text)
+
+
 def test_external_entities_are_not_fetched(tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("the secret")
@@ -283,6 +315,13 @@ def test_an_external_dtd_is_not_loaded(tmp_path: Path) -> None:
     document = CDA.replace("<ClinicalDocument", f"{doctype}<ClinicalDocument", 1)
     text = read_text(document.replace("three", "&e;").encode(), "application/xml")
     assert "from the dtd" not in "\n".join(lines(text))
+
+
+def test_xml_with_a_broken_name_is_read() -> None:
+    """lxml recovers an element named "ht:", which it then does not accept as a name."""
+    assert lines(read_text(b'<?xml version="1.0"?><ht:><p>Fine.</p></ht:>', "text/xml")) == [
+        "Fine."
+    ]
 
 
 def test_other_xml_is_read_by_element() -> None:

@@ -190,7 +190,11 @@ def test_an_unknown_modifier_extension_leaves_the_document_out(holder: str) -> N
     place["modifierExtension"] = extension
     reading = read(broken)
     assert reading.notes == ()
-    assert reasons(reading) == ["modifier-extension"]
+    assert reasons(reading) == ["modifier"]
+
+
+def test_implicit_rules_leave_the_document_out() -> None:
+    assert reasons(read(document(implicitRules="http://example.org/rules"))) == ["modifier"]
 
 
 # Replacement ---------------------------------------------------------------------------------
@@ -269,6 +273,16 @@ def test_the_replaced_document_is_found_by_any_name(target: dict[str, Any]) -> N
     assert texts(read(old, new)) == ["New."]
 
 
+def test_bundle_references_are_resolved_by_alias_or_by_id() -> None:
+    old = document("old", {"contentType": "text/plain", "url": "urn:uuid:5-6"})
+    relation = [{"code": "replaces", "target": {"reference": "urn:uuid:1-2"}}]
+    new = document("new", {"contentType": "text/plain", "url": "urn:uuid:b"}, relatesTo=relation)
+    aliases = {"urn:uuid:1-2": "DocumentReference/old", "urn:uuid:5-6": "Binary/a"}
+    binaries = {"Binary/a": binary("Old."), "Binary/b": binary("New.")}
+    assert texts(read_notes([old], binaries, NOON, aliases=aliases)) == ["Old."]
+    assert texts(read_notes([old, new], binaries, NOON, aliases=aliases)) == ["New."]
+
+
 # Which attachment ----------------------------------------------------------------------------
 
 
@@ -284,9 +298,7 @@ def test_the_replaced_document_is_found_by_any_name(target: dict[str, Any]) -> N
         ([{"contentType": "aapplication/xml", "url": "Binary/x"}, PDF], "Binary/x"),
     ],
 )
-def test_one_url_a_document_is_fetched_the_best(
-    offered: list[dict[str, Any]], wanted: str
-) -> None:
+def test_one_url_a_document_is_fetched_the_best(offered: list[dict[str, Any]], wanted: str) -> None:
     assert attachment_urls([document("7", *offered)]) == (wanted,)
 
 
@@ -390,6 +402,10 @@ def test_a_bad_attachment_is_reported_and_the_others_are_read(
     assert texts(reading) == ["Cough is better."]
     assert reasons(reading) == [reason]
     assert reading.left_out[0].source == "DocumentReference/bad"
+
+
+def test_text_without_words_is_reported() -> None:
+    assert reasons(read(document("7", attachment("*** --- ...")))) == ["empty"]
 
 
 def test_a_document_without_attachment_is_reported() -> None:
@@ -534,7 +550,9 @@ def test_lone_surrogates_and_controls_do_not_reach_a_note() -> None:
 def test_a_copied_sentence_is_kept_once_in_the_latest_note() -> None:
     first = document("a", attachment("Known gout. Fever."), date="2026-03-01T08:00:00Z")
     second = document("b", attachment("Known  gout!\nAfebrile."), date="2026-03-02T08:00:00Z")
-    by_source = {note.source: [s.text for s in note.sentences] for note in read(first, second).notes}
+    by_source = {
+        note.source: [s.text for s in note.sentences] for note in read(first, second).notes
+    }
     assert by_source == {
         "DocumentReference/a": ["Fever."],
         "DocumentReference/b": ["Known gout!", "Afebrile."],

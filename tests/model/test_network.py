@@ -89,17 +89,25 @@ def test_hidden_is_not_the_same_as_not_measured(network, cohort):
     assert (difference[absent].abs() > 1e-4).all()
 
 
-def test_modalities_are_read_by_their_latents_only(cohort):
-    """Without shared readings, device latents do not move with a note."""
-    network = random_network(cohort)
+def test_modality_latents_read_the_sink_and_their_modality(network):
     memory = network.encode(collate([tokenize(chart(), CONFIG, embed)]))
+    layer = torch.cat([torch.zeros(1, 1, 128), memory.tokens[..., :128]], dim=1)
     seen = torch.ones(1, 1, mask_width(memory) + 1)
-    layer = network.with_sink(memory.tokens[..., :256])[..., :128]
-    structured, note, device, shared = network.readings(layer, seen, memory.sizes)
-    sizes = [r.keys.shape[1] - 1 for r in (structured, note, device, shared)]
-    assert sizes == [*memory.sizes, sum(memory.sizes)]
-    assert torch.equal(note.keys[:, 1:], layer[:, 1:][:, memory.modality == NOTE][..., :64])
-    assert torch.equal(device.keys[:, 1:], layer[:, 1:][:, memory.modality == DEVICE][..., :64])
+    _, note, device, shared = network.readings(layer, seen, memory.sizes)
+    assert torch.equal(note.keys[:, 1:], memory.tokens[:, memory.modality == NOTE, :64])
+    assert torch.equal(device.keys[:, 1:], memory.tokens[:, memory.modality == DEVICE, :64])
+    assert shared.keys.shape[1] == 1 + sum(memory.sizes)
+
+
+def test_a_hidden_token_hardly_raises_the_weight_of_others(cohort):
+    """The sink of the pooling takes what a hidden token leaves."""
+    network = FusionNetwork(CONFIG, NetworkConfig()).eval()
+    memory = network.encode(collate(cohort[:12]))
+    hidden = memory.present.clone()
+    hidden[:, 0] = False
+    before = network.fuse(memory, memory.present).attention[:, 1:]
+    after = network.fuse(memory, hidden).attention[:, 1:]
+    assert (after / before.clamp(min=1e-9) < 1.05).all()
 
 
 def test_absent_modalities_are_predicted_from(network):
