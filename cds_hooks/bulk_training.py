@@ -7,7 +7,6 @@ state of the training until the checkpoint is written: a training that was stopp
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -164,7 +163,7 @@ def _cohort(
     count = VocabularyCount(full_vocabulary(()))
     with export_bars(console) as bars:
         show = shown_by(bars, "counting variables")
-        for rows in labelled_records(places.bulk, labels, left_out, show):
+        for rows in labelled_records(places.bulk, labels, left_out, show, places.work):
             count.add_patient(record for _, record in rows)
             outcomes += [label.outcome for label, _ in rows]
     _print_left_out(left_out, console)
@@ -172,7 +171,7 @@ def _cohort(
     config = count.config()
     with export_bars(console) as bars, CaseWriter(store, config, key) as writer:
         show = shown_by(bars, "records to tokens")
-        for rows in labelled_records(places.bulk, labels, LeftOut(), show):
+        for rows in labelled_records(places.bulk, labels, LeftOut(), show, places.work):
             for label, record in rows:
                 tokens = tokenize(record, config, encoder.encode, with_labels=False)
                 writer.add(tokens, facts_of(label, record))
@@ -235,32 +234,20 @@ def _write_checkpoint(
     encoder: SentenceEncoder,
     key: str,
 ) -> None:
-    """Write the folder with its card; it appears whole. The version names the data."""
-    from model.checkpoint import load_checkpoint, save_checkpoint
-    from model.training.export import WEIGHTS
+    """Write the folder with its card. The version names the data that it was trained on."""
     from model.training.fit_calibration import CalibrationError
-    from model.training.metrics import auroc
-    from model.training.predict import predict_logits
-    from model.training.shipping import TRAINING, Release, ship
-    from model.training.site_card import site_card
+    from model.training.shipping import Release
+    from model.training.site_card import ship_with_card
 
-    patients = len({case.facts.group for cohort in (training, tuning) for case in cohort.cases})
-    rows = len(training) + len(tuning)
-    trained_on = (
-        f"Trained on this site's own data: {rows:,} rows of {patients:,} groups of patients."
-    )
+    groups = len({case.facts.group for cohort in (training, tuning) for case in cohort.cases})
+    rows = f"{len(training) + len(tuning):,} rows of {groups:,} groups of patients"
+    trained_on = f"Trained on this site's own data: {rows}."
     release = Release(f"{VERSION}+site.{key[:8]}", trained_on, encoder.identity)
     draft = places.work / "checkpoint"
     try:
-        ship(draft, trained, training, tuning, settings, release)
+        ship_with_card(places.output, draft, trained, training, tuning, settings, release)
     except CalibrationError as exc:
         raise TrainingImpossible(f"The model cannot be calibrated: {exc}.") from exc
-    checkpoint = load_checkpoint(draft)
-    kept = {name: (draft / name).read_bytes() for name in (WEIGHTS, TRAINING)}
-    logits = predict_logits(trained.network, tuning.tokens())[:, 0]
-    figure = auroc(tuning.labels(TASK), logits)
-    card = site_card(checkpoint.info, checkpoint.tokens, json.loads(kept[TRAINING]), figure)
-    save_checkpoint(places.output, replace(checkpoint, model_card=card), kept)
 
 
 def _print_left_out(left_out: LeftOut, console: Console) -> None:

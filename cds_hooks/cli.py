@@ -309,19 +309,21 @@ def train(
 @_DATA_OPTION
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of the checkpoint.")
 @click.option("--folds/--no-folds", default=True, show_default=True, help="Cross-validate, too.")
+@click.option("--quick-folds", is_flag=True, help="Cross-validate in a fraction of the time.")
 @_in_one_sentence
-def evaluate(data: Path, checkpoint: Path | None, folds: bool) -> None:
+def evaluate(data: Path, checkpoint: Path | None, folds: bool, quick_folds: bool) -> None:
     """Measure a checkpoint on the open data sets and write its figures and model card.
 
     Discrimination, calibration and explanations on stays that did not train it, beside the
     baselines. With --folds, five more networks are trained for a data set that has no test
-    set of its own. Needs the extra "train".
+    set of its own; with --quick-folds on fewer stays and without the consistency loss.
+    Needs the extra "train".
     """
     _require_training_libraries()
     from cds_hooks import evaluate_command, train_command
 
     places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
-    evaluate_command.evaluate(places, folds=folds)
+    evaluate_command.evaluate(places, folds=folds, quick_folds=quick_folds)
 
 
 @main.command("verify-audit")

@@ -25,18 +25,21 @@ if TYPE_CHECKING:
     from model.training.network import FusionNetwork
 
 SAMPLE = 150  # stays of each data set whose explanations are measured
+QUICK_COMPANIONS = 1000  # stays of set A that help to train in each quick fold
 
 
 def evaluate(
     places: Places,
     *,
     folds: bool = True,
+    quick_folds: bool = False,
     resamples: int = 1000,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Measure a checkpoint, print the tables, and write them into its folder.
 
-    ``folds`` adds the cross-validation on the eICU demo, which trains five more networks. Raises
+    ``folds`` adds the cross-validation on the eICU demo, which trains five more networks;
+    ``quick_folds`` trains them on fewer stays of set A and without the consistency loss. Raises
     DataMissing where a data set is not there, CheckpointError for an unusable checkpoint.
     """
     from model.checkpoint import load_checkpoint, save_checkpoint
@@ -58,7 +61,13 @@ def evaluate(
         "explanations": _explanations(network, tuning, test),
     }
     if folds:
-        evaluation["eicu_demo"] = _folds(cohort, json.loads(kept[TRAINING]), resamples, console)
+        evaluation["eicu_demo"] = eicu_folds(
+            cohort,
+            json.loads(kept[TRAINING])["settings"],
+            quick=quick_folds,
+            resamples=resamples,
+            console=console,
+        )
     card = model_card(asdict(checkpoint.info), json.loads(kept[TRAINING]), evaluation)
     document = (json.dumps(evaluation, indent=1) + "\n").encode()
     save_checkpoint(
@@ -103,22 +112,34 @@ def _explanations(network: FusionNetwork, tuning: Cohort, test: Cohort) -> dict[
     }
 
 
-def _folds(
-    cohort: Cohort, training: dict[str, Any], resamples: int, console: Console
+def eicu_folds(
+    cohort: Cohort, trained: dict[str, Any], *, quick: bool, resamples: int, console: Console
 ) -> dict[str, Any]:
+    """Cross-validate on the eICU demo; ``trained`` has the epochs and the seed to train with."""
     from model.training.out_of_fold import FOLDS, eicu_out_of_fold
 
     settings = shipped_settings(
-        epochs=training["settings"]["epochs"], seed=training["settings"]["seed"]
+        epochs=trained["epochs"], seed=trained["seed"], consistency=not quick
     )
+    companion = cohort.of("physionet2012-a")
+    if quick:
+        stays = set(
+            list(dict.fromkeys(c.facts.stay_id for c in companion.cases))[:QUICK_COMPANIONS]
+        )
+        companion = companion.select(
+            [row for row, case in enumerate(companion.cases) if case.facts.stay_id in stays]
+        )
     with progress_bars(console) as progress:
         task = progress.add_task("eICU demo: folds", total=FOLDS)
-        return eicu_out_of_fold(
+        figures = eicu_out_of_fold(
             cohort.of("eicu-demo"),
-            cohort.of("physionet2012-a"),
+            companion,
             settings,
             view=MAIN_VIEWS[1],
             split=split_off_tuning,
             resamples=resamples,
             on_fold=lambda number: progress.update(task, completed=number),
         )
+    figures["companion_stays"] = len({case.facts.stay_id for case in companion.cases})
+    figures["consistency_loss"] = settings.consistency.active
+    return figures

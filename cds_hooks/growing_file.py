@@ -14,11 +14,12 @@ Json = Mapping[str, Any]
 
 
 class GrowingFile:
-    """FHIR resources, one a line. Call ``earlier`` once, to its end, before ``append``."""
+    """Resources of one type, one a line. Call ``earlier`` to its end before ``append``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, resource_type: str) -> None:
         """Open a file, or make one that only its owner may read. Raises ResultsUnusable."""
         self.path = path
+        self._resource_type = resource_type
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as exc:
@@ -28,7 +29,7 @@ class GrowingFile:
     def earlier(self) -> Iterator[Json]:
         """Yield what an earlier run wrote; a last line that broke off is cut away.
 
-        Raises ResultsUnusable for a line that is no resource: the file is not one of ours.
+        Raises ResultsUnusable for a line that is something else: the file is not one of ours.
         """
         self._file.seek(0)
         whole_bytes = 0
@@ -64,9 +65,9 @@ class GrowingFile:
             value = json.loads(line)
         except ValueError:
             value = None
-        if not isinstance(value, dict) or "resourceType" not in value:
+        if not isinstance(value, dict) or value.get("resourceType") != self._resource_type:
             raise ResultsUnusable(
-                f"{self.path}, line {number}, is not a FHIR resource that an earlier run wrote; "
-                "name another file."
+                f"{self.path}, line {number}, is no {self._resource_type}, and no earlier run wrote"
+                " it; name another file."
             )
         return value

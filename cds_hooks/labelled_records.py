@@ -41,12 +41,21 @@ class LeftOut:
 
 
 def labelled_records(
-    bulk: Path, labels: Mapping[str, list[Label]], left_out: LeftOut, on_progress: OnProgress
+    bulk: Path,
+    labels: Mapping[str, list[Label]],
+    left_out: LeftOut,
+    on_progress: OnProgress,
+    work_directory: Path,
 ) -> Iterator[LabelledRecords]:
     """Yield, for each labelled patient of an export, the records at the times of the labels."""
     missing = dict.fromkeys(labels)
-    reader = read_bulk(bulk, on_progress=on_progress, report=lambda line: _note(line, left_out))
-    for chart in reader:
+    charts = read_bulk(
+        bulk,
+        on_progress=on_progress,
+        report=lambda line: _note(line, left_out),
+        work_directory=work_directory,
+    )
+    for chart in charts:
         if chart.patient_id in missing:
             del missing[chart.patient_id]
             rows = list(_records(chart, labels[chart.patient_id], left_out))

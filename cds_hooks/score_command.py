@@ -137,7 +137,8 @@ def score_with(
         if bulk.resolve() in path.resolve().parents:
             raise ResultsUnusable(f"{path} lies in the export and would be read with it.")
     tally = Tally()
-    with ScoreFiles(results, left_out, _terms(predictor, prediction_time), tally.count) as files:
+    terms = _terms(predictor, prediction_time, left_out)
+    with ScoreFiles(results, left_out, terms, tally.count) as files:
         tally.from_earlier_run = tally.patients
 
         def remark(line: ReportLine) -> None:
@@ -146,7 +147,8 @@ def score_with(
                 tally.count(written)
 
         moment = prediction_time or files.terms.started
-        for chart in read_bulk(bulk, on_progress=on_progress, report=remark):
+        charts = read_bulk(bulk, on_progress=on_progress, report=remark, work_directory=files.work)
+        for chart in charts:
             if files.has(f"Patient/{chart.patient_id}"):
                 continue
             resource = scored(chart, predictor, moment, files.terms.started)
@@ -182,7 +184,7 @@ def _record(
     return record_at_last_moment(chart, now)
 
 
-def _terms(predictor: Predictor, prediction_time: PredictionTime) -> Terms:
+def _terms(predictor: Predictor, prediction_time: PredictionTime, left_out: Path) -> Terms:
     """Return what makes two runs the same: the model's graphs and calibration, and the moment."""
     checkpoint = predictor.checkpoint
     digest = hashlib.sha256(checkpoint.encode_graph + checkpoint.fuse_graph)
@@ -192,7 +194,8 @@ def _terms(predictor: Predictor, prediction_time: PredictionTime) -> Terms:
     asked = "now" if prediction_time is None else str(prediction_time)
     info = checkpoint.info
     started = datetime.now(UTC).replace(microsecond=0)
-    return Terms(f"{info.name} {info.version}", digest.hexdigest(), asked, started)
+    model = f"{info.name} {info.version}"
+    return Terms(model, digest.hexdigest(), asked, left_out.name, started)
 
 
 def _first_reason(line: Json) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,7 @@ class Terms:
     model: str  # "meam-risk 0.1.0"
     weights_sha256: str
     prediction_time: str  # as asked: "now", "last" or a time
+    left_out: str  # name of the second file
     started: datetime  # what "now" stands for
 
     def difference(self, earlier: Terms) -> str:
@@ -43,6 +45,8 @@ class Terms:
             return f"it was begun with {earlier.model}, or with other weights of it"
         if self.prediction_time != earlier.prediction_time:
             return f"it was begun with the prediction time {earlier.prediction_time}"
+        if self.left_out != earlier.left_out:
+            return f"what was left out stands in {earlier.left_out}"
         return ""
 
 
@@ -62,12 +66,13 @@ class ScoreFiles:
             lock = _locked(results.with_name(f"{results.name}.run.json"), results)
             opened.callback(os.close, lock)
             self.terms = _agreed(lock, results, left_out, asked)
-            self._results = opened.enter_context(closing(GrowingFile(results)))
-            self._left_out = opened.enter_context(closing(GrowingFile(left_out)))
+            self._results = opened.enter_context(_growing(results, "RiskAssessment"))
+            self._left_out = opened.enter_context(_growing(left_out, "OperationOutcome"))
             self._done: set[str] = set()
             self._remarks: set[str] = set()
             self._unsynced = 0
             self._take_up(on_earlier)
+            self.work = opened.enter_context(_work_folder(results))
             self._opened = opened.pop_all()
 
     def _take_up(self, on_earlier: Callable[[Json], None]) -> None:
@@ -157,6 +162,22 @@ def _locked(path: Path, results: Path) -> int:
         os.close(descriptor)
         raise ResultsUnusable(f"Another run is writing {results}.") from exc
     return descriptor
+
+
+def _growing(path: Path, resource_type: str) -> closing[GrowingFile]:
+    return closing(GrowingFile(path, resource_type))
+
+
+@contextmanager
+def _work_folder(results: Path) -> Iterator[Path]:
+    """Make a folder for the index of the export; what a killed run left of it is removed."""
+    folder = results.with_name(f"{results.name}.work")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _agreed(lock: int, results: Path, left_out: Path, asked: Terms) -> Terms:

@@ -143,6 +143,8 @@ def _cohorts(
     from model.training.cohort import load_cohort, save_cohort
     from model.training.sentence_cache import CachedEncoder
 
+    for name in names:
+        _data_folder(places, EICU if name == "eicu-demo" else PHYSIONET)
     key = _cache_key(places, names, config)
     files = {name: places.cache / f"{name}-{key}.npz" for name in names}
     if all(file.is_file() for file in files.values()):

@@ -104,14 +104,14 @@ def years(words: Sequence[str]) -> list[int]:
 
 def find_cues(words: Sequence[str]) -> list[FoundCue]:
     """Return the cues from left to right, the longest at each place; they do not overlap."""
-    plain = ["#" if word[0].isdigit() else word for word in words]
     found = []
     next_free = 0
-    for position, word in enumerate(plain):
+    for position, word in enumerate(words):
         if position < next_free or word not in _LENGTHS:
             continue
         for length in _LENGTHS[word]:
-            cue = tuple(plain[position : position + length])
+            following = words[position : position + length]
+            cue = tuple(["#" if word[0].isdigit() else word for word in following])
             effects = _EFFECTS.get(cue)
             if effects is not None:
                 next_free = position + len(cue)

@@ -72,25 +72,29 @@ def assert_sentence(text: str, section: str = "", *, year: int = MAXYEAR) -> tup
     Bare years before ``year``, that of the note, date an event to the past.
     """
     base = _section_flags(section)
-    spans = [found.span() for found in TOKEN.finditer(text)]
-    words = _words(text, spans)
-    minus_signs = _minus_signs(text, spans)
+    words = [word.lower() for word in TOKEN.findall(text.replace("’", "'"))]
+    minus_signs: frozenset[int] = frozenset()
+    if not _DASHES.isdisjoint(words):
+        spans = _spans(text)
+        minus_signs = _minus_signs(text, spans)
+        words = _with_dashes(words, text, spans)
     if not minus_signs and not has_trigger(words):
         return (_sentence(text, section, base),)
     pieces = _pieces(Scopes(words, minus_signs, year))
     if len(pieces) == 1:
         return (_sentence(text, section, base | pieces[0].flags),)
+    spans = _spans(text)
     return tuple(
         _sentence(_cut(text, spans, piece), section, base | piece.flags) for piece in pieces
     )
 
 
-def _words(text: str, spans: list[tuple[int, int]]) -> list[str]:
-    """Return the words as cues are written; DASH for a dash that does not join two words."""
-    text = text.replace("’", "'")
-    words = [text[start:end].lower() for start, end in spans]
-    if _DASHES.isdisjoint(words):
-        return words
+def _spans(text: str) -> list[tuple[int, int]]:
+    return [found.span() for found in TOKEN.finditer(text)]
+
+
+def _with_dashes(words: list[str], text: str, spans: list[tuple[int, int]]) -> list[str]:
+    """Return the words with DASH for each dash that does not join two words."""
     return [
         (DASH if text[end : end + 1] == " " else "-") if word in _DASHES else word
         for word, (_, end) in zip(words, spans, strict=True)
@@ -193,8 +197,6 @@ def _cut(text: str, spans: list[tuple[int, int]], piece: _Piece) -> str:
 
 def _minus_signs(text: str, spans: list[tuple[int, int]]) -> frozenset[int]:
     """Return the places of "-" in "+cough, -fever"; a lone one is rather a bullet or a dash."""
-    if "-" not in text:
-        return frozenset()
     signs = [found.start() for found in _SIGNED_WORD.finditer(text)]
     if len(signs) < 2:
         return frozenset()

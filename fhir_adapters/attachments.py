@@ -38,7 +38,10 @@ _UNSUPPORTED_PREFIXES = (
 
 
 class UnreadableText(Exception):
-    """An attachment cannot become text. ``reason`` is the report line's short word."""
+    """An attachment cannot become text. ``reason`` is the report line's short word.
+
+    It never leaves ``read_notes``, which turns it into a report line.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

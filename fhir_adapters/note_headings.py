@@ -16,7 +16,6 @@ from importlib.resources import files
 _MAX_HEADING_CHARS = 60
 _MAX_HEADING_WORDS = 7
 
-_BEFORE_COLON = re.compile(r"([^:]{1,60}):(?:\s+|$)(.*)", re.DOTALL)
 _BEFORE_DASH = re.compile(r"([A-Z][A-Z&/ ]{1,30}) ?[-–—] (\S.*)", re.DOTALL)
 _PULSE = re.compile(r"[a-zA-Z]:\s*\d")  # "P: 88" is no plan
 _DECORATION = frozenset("#*_= ")
@@ -48,10 +47,12 @@ class Heading:
 
 def inline_heading(line: str) -> Heading | None:
     """Return the known heading that the line or sentence begins with: "HPI: 65 yo man ..."."""
-    matched = _BEFORE_COLON.match(line)
-    if matched and _is_known(matched.group(1)) and not _PULSE.match(line):
-        return Heading(_title(matched.group(1)), matched.group(2).strip(), known=True)
-    dashed = _BEFORE_DASH.match(line)
+    colon = line.find(":", 1, _MAX_HEADING_CHARS + 1)
+    if colon > 0 and line[colon + 1 : colon + 2].strip() == "":
+        title = line[:colon]
+        if _is_known(title) and not _PULSE.match(line):
+            return Heading(_title(title), line[colon + 1 :].strip(), known=True)
+    dashed = _BEFORE_DASH.match(line) if line[:3].isupper() else None
     if dashed and len(dashed.group(1)) > 2 and _is_known(dashed.group(1)):
         return Heading(_title(dashed.group(1)), dashed.group(2).strip(), known=True)
     return None

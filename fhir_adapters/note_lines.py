@@ -81,10 +81,11 @@ def joined_titles(outer: str, title: str) -> str:
 
 
 def _paragraph(line: str, section: str) -> Paragraph:
-    line = _BLANK_FIELD.sub("", line)
+    if "___" in line:
+        line = _BLANK_FIELD.sub("", line)
     if BAR in line:
         return Paragraph(line, section, is_row=True)
-    empty = _EMPTY_BOX.match(line)
+    empty = None if line[:1].isalnum() else _EMPTY_BOX.match(line)
     if empty:
         return Paragraph(line[empty.end() :], section, is_unchecked=True)
     item = _FULL_BOX.match(line) or _ITEM.match(line)

@@ -29,6 +29,9 @@ NOT_RUN = {
     "make train DATA=../shared/data": "takes 20 minutes",
     "meam train --data ../shared/data --checkpoint my-checkpoint": "takes 20 minutes",
     "meam evaluate --data ../shared/data --checkpoint my-checkpoint": "takes minutes, after that",
+    "meam train --bulk export --labels outcomes.csv --output our-checkpoint": (
+        "is tested on a cohort that is large enough in tests/cds_hooks"
+    ),
     "python -m conformance.ehr --fhir http://127.0.0.1:8085/fhir --service http://127.0.0.1:8086": (
         "stays in the foreground; runs in tests/test_demo.py"
     ),
@@ -37,12 +40,15 @@ NOT_RUN = {
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory):
-    """A folder as the README describes it: the settings of its example and one chart."""
+    """A folder as the README describes it: the settings of its example, one chart, one export."""
     folder = tmp_path_factory.mktemp("hospital")
     (settings,) = (text for kind, text in BLOCKS if kind == "toml")
     (folder / "meam.toml").write_text(settings.replace("127.0.0.1:5000", f"127.0.0.1:{PORT}"))
     bundle = next(iter(sample_bundles(datetime.now(UTC), 7).values()))
     (folder / "chart.json").write_text(json.dumps(bundle))
+    lines = (json.dumps(entry["resource"]) for entry in bundle["entry"])
+    (folder / "export").mkdir()
+    (folder / "export" / "all.ndjson").write_text("\n".join(lines))
     return folder
 
 

@@ -1,12 +1,22 @@
-"""MODEL_CARD.md of a checkpoint that a site trained on its own export."""
+"""The checkpoint of a site that trained on its own export, and its MODEL_CARD.md."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from model.checkpoint import ModelInfo
+from model.checkpoint import ModelInfo, load_checkpoint, save_checkpoint
 from model.tokens import TokenConfig
+from model.training.cohort import Cohort
+from model.training.export import WEIGHTS
+from model.training.loop import Trained
+from model.training.metrics import auroc
+from model.training.predict import predict_logits
+from model.training.settings import TrainingSettings
+from model.training.shipping import TRAINING, Release, ship
 
 CARD = """# Model card: {name} {version}
 
@@ -58,3 +68,25 @@ def site_card(
         encoder=info.sentence_encoder.partition(" ")[0],
         auroc=auroc,
     )
+
+
+def ship_with_card(
+    folder: Path,
+    draft: Path,
+    trained: Trained,
+    training: Cohort,
+    tuning: Cohort,
+    settings: TrainingSettings,
+    release: Release,
+) -> None:
+    """Write the checkpoint; ``folder`` appears whole, by way of ``draft``.
+
+    Raises CalibrationError where the logits say nothing about the tuning cases.
+    """
+    ship(draft, trained, training, tuning, settings, release)
+    checkpoint = load_checkpoint(draft)
+    kept = {name: (draft / name).read_bytes() for name in (WEIGHTS, TRAINING)}
+    task = settings.network.tasks[0]
+    figure = auroc(tuning.labels(task), predict_logits(trained.network, tuning.tokens())[:, 0])
+    card = site_card(checkpoint.info, checkpoint.tokens, json.loads(kept[TRAINING]), figure)
+    save_checkpoint(folder, replace(checkpoint, model_card=card), kept)

@@ -168,13 +168,15 @@ def test_settings_fit_the_number_of_rows() -> None:
     assert settings_for(120, shipped, keep_epochs=True).epochs == shipped.epochs
 
 
-def test_a_patient_may_have_several_rows_and_the_chart_is_read_once(export: Path) -> None:
+def test_a_patient_may_have_several_rows_and_the_chart_is_read_once(
+    export: Path, tmp_path: Path
+) -> None:
     def label(line: int, hours: int) -> Label:
         return Label(line, "site-1", None, NOW.replace(hour=hours), 0, "site-1", "")
 
     left_out = LeftOut()
     labels = {"site-1": [label(2, 3), label(3, 8)]}
-    (rows,) = labelled_records(export, labels, left_out, lambda _: None)
+    (rows,) = labelled_records(export, labels, left_out, lambda _: None, tmp_path)
     counts = [len(record.measurements) for _, record in rows]
     assert counts[0] < counts[1]
     assert left_out.counts == Counter()

@@ -160,6 +160,8 @@ def test_another_model_time_or_file_is_refused(
     before = results.read_bytes()
     with pytest.raises(ResultsUnusable, match="begun with the prediction time 2026-03-04"):
         score_with(predictor, export, results, rest, "last")
+    with pytest.raises(ResultsUnusable, match=r"what was left out stands in l\.ndjson"):
+        score_with(predictor, export, results, tmp_path / "other.ndjson", NOW)
     run_file = tmp_path / "r.ndjson.run.json"
     terms = run_file.read_text()
     run_file.write_text(terms.replace('"weights_sha256": "', '"weights_sha256": "0'))
@@ -176,7 +178,7 @@ def test_another_model_time_or_file_is_refused(
         score_with(predictor, export, results, results, NOW)
     assert results.read_bytes() == before
     results.write_bytes(b"a line of somebody else\n" + before)
-    with pytest.raises(ResultsUnusable, match="line 1, is not a FHIR resource"):
+    with pytest.raises(ResultsUnusable, match="line 1, is no RiskAssessment"):
         score_with(predictor, export, results, rest, NOW)
 
 
@@ -232,10 +234,13 @@ def test_a_killed_run_loses_no_patient_and_writes_none_twice(
         ended = process(checkpoint, larger_export, tmp_path, kill_at)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         written.append(results.read_bytes().count(b"\n"))
+    assert (tmp_path / "r.ndjson.work").exists()  # beside the results, not in the system's folder
     assert 0 < written[0] < written[1] < KILLED_COUNT
     assert process(checkpoint, larger_export, tmp_path).returncode == 0
     assert sorted(subjects(results)) == sorted(f"Patient/site-{n}" for n in range(KILLED_COUNT))
     assert {line["occurrenceDateTime"] for line in lines(results)} == {NOW.isoformat()}
+    names = ["l.ndjson", "r.ndjson", "r.ndjson.run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")

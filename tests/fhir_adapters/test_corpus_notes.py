@@ -21,8 +21,8 @@ KNOWN_REASONS = {"duplicate", "missing", "time", "status", "empty"}
 
 
 def test_mutated_documents_never_crash_the_reader() -> None:
-    outcomes = fuzz(2_000, seed=20260302, with_corpus=False)
-    assert outcomes["read"] > 500
+    outcomes = fuzz(1_000, seed=20260302, with_corpus=False)
+    assert outcomes["read"] > 250
     assert outcomes["status"] > 0
 
 

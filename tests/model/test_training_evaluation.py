@@ -275,7 +275,7 @@ def test_planted_causes_are_recovered_in_a_short_run():
     settings = replace(
         SETTINGS,
         consistency=ConsistencySettings(
-            warm_up_share=0.5, refresh_epochs=3, row_share=0.25, lime_samples=64
+            warm_up_share=0.5, refresh_epochs=9, row_share=0.15, lime_samples=32
         ),
         epochs=12,
     )
