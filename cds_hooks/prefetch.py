@@ -164,7 +164,7 @@ def _refuse(missing: Sequence[PrefetchTemplate], answers: Mapping[str, Answer]) 
 
 def _attachments(documents: Sequence[Resource], fhir: FhirClient | None) -> Answer:
     """Fetch the texts of notes that are not inline. Its lines belong to the key ``notes``."""
-    urls = attachment_urls(documents)
+    urls = attachment_urls(documents, allow_pdf=False)
     if not urls:
         return Answer()
     if fhir is None:

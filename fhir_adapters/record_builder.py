@@ -24,11 +24,17 @@ from model.record import PatientRecord
 
 
 def build_record(
-    chart: Chart, prediction_time: datetime, *, codes: CodeTable | None = None
+    chart: Chart,
+    prediction_time: datetime,
+    *,
+    codes: CodeTable | None = None,
+    allow_pdf: bool = True,
 ) -> PatientRecord:
     """Read the chart into a record that holds nothing later than ``prediction_time``.
 
-    ``codes`` may hold a site's own codes beside the standard ones (`concept_map.py`). Raises
+    ``codes`` may hold a site's own codes beside the standard ones (`concept_map.py`). Without
+    ``allow_pdf`` notes that are PDF only are left out and reported: reading them may take seconds,
+    which a hook does not have. Raises
     NoPatient, WrongPatient or UnsupportedFhirVersion; whatever else is wrong with a resource
     leaves out that resource or value, with a sentence in the record's report.
     """
@@ -45,7 +51,13 @@ def build_record(
     )
     for reference, observation in parts.observations:
         reader.read(observation, reference)
-    notes = read_notes(parts.documents, parts.binaries, prediction_time)
+    notes = read_notes(
+        parts.documents,
+        parts.binaries,
+        prediction_time,
+        allow_pdf=allow_pdf,
+        aliases=chart.aliases,
+    )
     log.left_out.extend(notes.left_out)
     log.incomplete.extend(notes.incomplete)
     measurements = reader.measurements()

@@ -56,7 +56,7 @@ def test_once_shows_a_card_for_every_patient_and_leaves_nothing_behind(fhir_venv
     demo = start(fhir_venv, "--once")
     out, err = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, err
-    assert out.count("Research software, not a medical device") == PATIENTS, out
+    assert out.count("╭─ ") == PATIENTS, out
     assert out.count("/explanations/") == PATIENTS
     assert "Traceback" not in out + err
     assert len(addresses(out)) == 3

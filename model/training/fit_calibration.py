@@ -23,7 +23,10 @@ Floats = npt.NDArray[np.float64]
 
 PATTERN_CASES = 200  # fewer make a map of their own noisier than the pooled one
 PATTERN_EVENTS = 15
-STEEPEST, FLATTEST = 4.0, 0.25  # slopes beyond these say that the logits are of no use
+STEEPEST, FLATTEST = 4.0, 0.25  # pooled slopes beyond these say that the network is of no use
+# Of one pattern alone the network may know next to nothing (notes by themselves, say). A flat map
+# says so: every probability is near the base rate, and the conformal set holds both outcomes.
+FLATTEST_OF_PATTERN = 0.05
 
 
 class CalibrationError(ValueError):
@@ -33,26 +36,43 @@ class CalibrationError(ValueError):
 def fit_calibration(
     outcomes: Floats, logits: Floats, patterns: npt.NDArray[np.str_]
 ) -> Calibration:
-    """Fit temperature and intercept by logistic regression of outcome on logit."""
-    by_pattern = {
-        name: _fit_map(outcomes[rows], logits[rows])
-        for name, rows in _large_patterns(outcomes, patterns)
-    }
-    return Calibration(_fit_map(outcomes, logits), by_pattern)
+    """Fit temperature and intercept by logistic regression of outcome on logit.
 
-
-def _fit_map(outcomes: Floats, logits: Floats) -> LogitMap:
-    """Fit to Platt's targets, which stay inside 0 and 1: some cases can be told apart wholly."""
-    events = float(outcomes.sum())
-    target_event, target_none = (events + 1) / (events + 2), 1 / (len(outcomes) - events + 2)
-    targets = np.where(outcomes == 1, target_event, target_none)
-    slope, intercept = calibration_line(targets, 1 / (1 + np.exp(-logits)))
+    Raises CalibrationError where the pooled logits do not follow the outcome at all.
+    """
+    slope, intercept = _line(outcomes, logits)
     if not FLATTEST <= slope <= STEEPEST:
         raise CalibrationError(
             f"calibration slope {slope:.2f} on {len(outcomes)} cases with "
             f"{int(outcomes.sum())} events: expected {FLATTEST} to {STEEPEST}"
         )
+    by_pattern = {
+        name: _pattern_map(outcomes[rows], logits[rows])
+        for name, rows in _large_patterns(outcomes, patterns)
+    }
+    return Calibration(_map(outcomes, slope, intercept), by_pattern)
+
+
+def _pattern_map(outcomes: Floats, logits: Floats) -> LogitMap:
+    slope, intercept = _line(outcomes, logits)
+    if slope < FLATTEST_OF_PATTERN:
+        rate = (outcomes.sum() + 1) / (len(outcomes) + 2)
+        slope = FLATTEST_OF_PATTERN
+        intercept = math.log(rate / (1 - rate)) - slope * float(logits.mean())
+    return _map(outcomes, min(slope, STEEPEST), intercept)
+
+
+def _map(outcomes: Floats, slope: float, intercept: float) -> LogitMap:
     return LogitMap(1 / slope, intercept, cases=len(outcomes), events=int(outcomes.sum()))
+
+
+def _line(outcomes: Floats, logits: Floats) -> tuple[float, float]:
+    """Fit to Platt's targets, which stay inside 0 and 1: some cases can be told apart wholly."""
+    events = float(outcomes.sum())
+    target_event, target_none = (events + 1) / (events + 2), 1 / (len(outcomes) - events + 2)
+    targets = np.where(outcomes == 1, target_event, target_none)
+    slope, intercept = calibration_line(targets, 1 / (1 + np.exp(-logits)))
+    return float(slope), float(intercept)
 
 
 def fit_conformal(
