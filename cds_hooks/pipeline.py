@@ -85,7 +85,7 @@ class Adviser:
         with self._fhir(request, caller, deadline) as fhir, stage("chart"):
             chart = gather(request, service.prefetch, fhir)
         with stage("record"), _as_refusals():
-            record = build_record(chart, request.arrived_at, allow_pdf=False)
+            record = build_record(chart, request.arrived_at)
         with stage("model"):
             prediction, explanation = self.predictor(record, deadline_s=deadline.at_s)
         with stage("card"):

@@ -153,12 +153,21 @@ def _templates(device_categories: tuple[str, ...]) -> tuple[PrefetchTemplate, ..
         resource_type="DocumentReference",
         look_back_days=_NOTES_DAYS,
     )
+    reports = PrefetchTemplate(
+        key="reports",
+        query="DiagnosticReport?patient={{context.patientId}}&_sort=-date&_count=20",
+        display="diagnostic reports",
+        resource_type="DiagnosticReport",
+        clinical=False,
+        look_back_days=_NOTES_DAYS,
+    )
     return (
         patient,
         encounter,
         _observations("vitalSigns", "vital-signs", "vital signs"),
         _observations("laboratory", "laboratory", "laboratory results"),
         notes,
+        reports,
         _bedside(),
         *(
             _observations(_device_key(category), category, f"device data ({category})")

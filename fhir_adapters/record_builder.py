@@ -28,15 +28,15 @@ def build_record(
     prediction_time: datetime,
     *,
     codes: CodeTable | None = None,
-    allow_pdf: bool = True,
+    allow_pdf: bool = False,
 ) -> PatientRecord:
     """Read the chart into a record that holds nothing later than ``prediction_time``.
 
-    ``codes`` may hold a site's own codes beside the standard ones (`concept_map.py`). Without
-    ``allow_pdf`` notes that are PDF only are left out and reported: reading them may take seconds,
-    which a hook does not have. Raises
-    NoPatient, WrongPatient or UnsupportedFhirVersion; whatever else is wrong with a resource
-    leaves out that resource or value, with a sentence in the record's report.
+    ``codes`` may hold a site's own codes beside the standard ones (`concept_map.py`). Notes that
+    are PDF only are left out and reported unless ``allow_pdf``: reading them may take seconds,
+    which a hook does not have, and training must see what serving sees. Raises NoPatient,
+    WrongPatient or UnsupportedFhirVersion; whatever else is wrong with a resource leaves out that
+    resource or value, with a sentence in the record's report.
     """
     if prediction_time.tzinfo is None:
         raise ValueError("prediction_time must state its time zone")

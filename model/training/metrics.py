@@ -133,11 +133,14 @@ def event2(outcomes: Floats, probabilities: Floats) -> float:
 
 
 def _resamples(outcomes: Floats, count: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Draw bootstrap rows within each class, so that every resample holds the same events."""
-    generator = np.random.default_rng(seed)
+    """Draw bootstrap rows within each class, so that every resample holds the same events.
+
+    The rows are then shuffled: bins of tied predictions would else be filled class by class.
+    """
+    generator, shuffle = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     classes = [np.nonzero(outcomes == value)[0] for value in (0, 1)]
     return [
-        np.concatenate([generator.choice(rows, len(rows)) for rows in classes])
+        shuffle.permutation(np.concatenate([generator.choice(rows, len(rows)) for rows in classes]))
         for _ in range(count)
     ]
 

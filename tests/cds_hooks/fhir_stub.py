@@ -58,4 +58,4 @@ def key_of(request: Request) -> str:
         return "bedside"
     if path == "Observation":
         return observations[category] if not request.args.get("page") else "page-2"
-    return "notes" if path == "DocumentReference" else path
+    return {"DocumentReference": "notes", "DiagnosticReport": "reports"}.get(path, path)

@@ -67,6 +67,7 @@ def test_r10_prefetch_maps_strings_to_strings(client: FlaskClient) -> None:
         "vitalSigns",
         "laboratory",
         "notes",
+        "reports",
         "bedside",
         "deviceData",
         "deviceData-procedure",

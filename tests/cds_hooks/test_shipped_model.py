@@ -64,6 +64,7 @@ def _prefetch(chart: Chart) -> dict[str, Any]:
         "vitalSigns": of("Observation", {"vital-signs"}),
         "laboratory": of("Observation", {"laboratory"}),
         "notes": of("DocumentReference", set()),
+        "reports": of("DiagnosticReport", set()),
         "bedside": of("Observation", BEDSIDE),
         "deviceData": of("Observation", {"activity"}),
         "deviceData-procedure": of("Observation", {"procedure"}),

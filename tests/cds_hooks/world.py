@@ -319,6 +319,7 @@ def full_prefetch() -> dict[str, Any]:
         "vitalSigns": bundle(vital_signs()),
         "laboratory": bundle(laboratory()),
         "notes": bundle([note()]),
+        "reports": bundle([]),
         "bedside": bundle([observation("gcs-1", "9269-2", 14, "{score}", 4, "survey")]),
         "deviceData": bundle(device_data()),
         "deviceData-procedure": bundle([]),

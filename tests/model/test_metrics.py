@@ -82,6 +82,15 @@ def test_bootstrap_interval_covers_the_value_and_repeats(calibrated):
     assert first.high - first.low < 0.2
 
 
+def test_tied_predictions_do_not_widen_the_calibration_error_of_resamples(calibrated):
+    outcomes, probabilities = (part[:4000] for part in calibrated)
+    tied = np.where(probabilities > 0.2, 0.4, 0.08)
+    risks = {score: outcomes[tied == score].mean() for score in (0.4, 0.08)}
+    exact = np.where(tied == 0.4, risks[0.4], risks[0.08])  # right on average, in two values
+    estimate = bootstrap(expected_calibration_error, outcomes, exact, resamples=50)
+    assert estimate.high < 0.05
+
+
 def test_paired_difference_of_a_model_with_itself_is_zero(calibrated):
     outcomes, probabilities = (part[:300] for part in calibrated)
     difference = paired_difference(auroc, outcomes, probabilities, probabilities, resamples=50)
