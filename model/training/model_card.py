@@ -165,14 +165,21 @@ def _eicu_section(figures: Mapping[str, Any]) -> str:
     return (
         "## Cross-validation: eICU demo, 24 h after admission\n"
         f"{figures['n']:,} stays, {figures['events']} deaths; five folds grouped by patient, "
-        "pooled out of fold. The networks are trained as the shipped one is, on the other folds "
-        "and set A.\n\n"
+        f"pooled out of fold. {_fold_training(figures)}\n\n"
         f"{figures_table(figures)}\n\n{differences_text(figures)}\n\n"
         f"Stays with an APACHE IVa prediction ({scored['n']:,}, {scored['events']} deaths; its "
         "Event 1 is at the threshold 0.3):\n\n"
         f"{figures_table(scored)}\n\n"
         f"{_subgroup_table(figures['subgroups'])}\n"
     )
+
+
+def _fold_training(figures: Mapping[str, Any]) -> str:
+    """Say how the networks of the folds differ from the shipped one."""
+    stays, loss = figures.get("companion_stays"), figures.get("consistency_loss", True)
+    others = "set A" if stays is None else f"{stays:,} stays of set A"
+    without = "" if loss else ", without the consistency loss"
+    return f"The networks are trained on the other folds and {others}{without}."
 
 
 def _subgroup_table(rows: Sequence[Mapping[str, Any]]) -> str:
