@@ -145,3 +145,15 @@ def test_demo_without_its_fhir_server_is_one_sentence(tmp_path):
     result = run("demo", "--fhir-venv", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: {tmp_path}/bin/sekmet is not there;")
+
+
+def test_a_database_that_is_not_there_is_one_sentence(config):
+    text = config.read_text()
+    database = 'database_url = "sqlite:////proc/nowhere/meam.sqlite"'
+    config.write_text(
+        "\n".join(database if "sqlite" in line else line for line in text.split("\n"))
+    )
+    result = run("purge", "--config", config)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1

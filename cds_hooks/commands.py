@@ -1,0 +1,61 @@
+"""What all commands share: errors as one sentence, and the settings file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from cds_hooks.errors import ServiceError
+from fhir_adapters.errors import FhirError
+from model.errors import ModelError
+
+if TYPE_CHECKING:
+    from cds_hooks.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_CONFIG_VARIABLE = "MEAM_CONFIG"
+config_option = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar=_CONFIG_VARIABLE,
+    help="TOML file with the service's settings.",
+)
+
+
+def in_one_sentence(command: Callable[P, T]) -> Callable[P, T]:
+    """Turn our own errors into one sentence on stderr and exit code 1."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except (ServiceError, FhirError, ModelError) as exc:
+            raise click.ClickException(str(exc)) from exc
+        except FileNotFoundError as exc:  # data that a user named
+            raise click.ClickException(str(exc)) from exc
+        except SQLAlchemyError as exc:
+            first_line = str(exc).splitlines()[0]
+            raise click.ClickException(f"The database cannot be used: {first_line}") from exc
+
+    return wrapped
+
+
+def environment(config: Path | None) -> dict[str, str]:
+    """Return our environment, naming the settings file."""
+    if config is None:
+        return dict(os.environ)
+    return {**os.environ, _CONFIG_VARIABLE: str(config)}
+
+
+def settings_of(config: Path | None) -> Settings:
+    """Return the settings of a file. Raises SettingsError."""
+    from cds_hooks.settings import load_settings
+
+    return load_settings(environment(config))

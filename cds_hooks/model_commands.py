@@ -1,0 +1,222 @@
+"""Commands that use or make a model: explain, score, train, evaluate."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cds_hooks.commands import in_one_sentence
+
+_TOKEN_VARIABLE = "MEAM_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
+_DATA_OPTION = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder that holds the open data sets, each in a folder of its own.",
+)
+
+_BULK_OPTION = click.option(
+    "--bulk",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of a FHIR Bulk Data export: NDJSON files, packed by gzip or not.",
+)
+
+
+def _prediction_time(_: click.Context, __: click.Parameter, value: str) -> datetime | str | None:
+    """Read now (None), last, or a time with its offset."""
+    if value in ("now", "last"):
+        return None if value == "now" else value
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise click.BadParameter(
+            "expected now, last, or a time with its offset, such as 2026-11-23T07:40:00+00:00"
+        )
+    return time
+
+
+@click.command()
+@click.argument("patient_id", required=False)
+@click.option("--fhir", help="Base URL of a FHIR R4 server. Its access token: MEAM_FHIR_TOKEN.")
+@click.option(
+    "--bundle",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with a Bundle of the patient's resources.",
+)
+@click.option(
+    "--at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
+    help="Moment of the prediction with its offset, such as 2026-11-23T07:40:00+00:00.",
+)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of a checkpoint.")
+@click.option("--top", default=15, show_default=True, help="Number of findings to list.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+@in_one_sentence
+def explain(
+    patient_id: str | None,
+    fhir: str | None,
+    bundle: Path | None,
+    at: datetime | None,
+    checkpoint: Path | None,
+    top: int,
+    as_json: bool,
+) -> None:
+    """Predict one patient's risk and show the reasons.
+
+    PATIENT_ID is an id on the FHIR server (--fhir) or in the file (--bundle, where it may be
+    left out if there is only one patient). Nothing after the moment of the prediction is used.
+    """
+    from cds_hooks.explain_command import chart_of_bundle, chart_of_server, explained
+    from cds_hooks.terminal import console, print_explained
+
+    if (fhir is None) == (bundle is None):
+        raise click.UsageError("Name either --fhir or --bundle.")
+    moment = at or datetime.now(UTC)
+    if fhir is not None:
+        if patient_id is None:
+            raise click.UsageError("PATIENT_ID is needed with --fhir.")
+        chart = chart_of_server(fhir, patient_id, os.environ.get(_TOKEN_VARIABLE, ""), moment)
+    elif bundle is not None:
+        chart = chart_of_bundle(bundle, patient_id)
+    result = explained(chart, moment, checkpoint)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        print_explained(console(), result, top)
+
+
+@click.command()
+@_BULK_OPTION
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("risk-assessments.ndjson"),
+    show_default=True,
+    help="File for the RiskAssessments, one a line.",
+)
+@click.option(
+    "--left-out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File for who was not scored and why; by default OUTPUT's name with .left-out.",
+)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of a checkpoint.")
+@click.option(
+    "--prediction-time",
+    metavar="now|last|TIME",
+    default="now",
+    show_default=True,
+    callback=_prediction_time,
+    help="Moment of the predictions. last: that of each patient's newest data.",
+)
+@in_one_sentence
+def score(
+    bulk: Path,
+    output: Path,
+    left_out: Path | None,
+    checkpoint: Path | None,
+    prediction_time: Any,
+) -> None:
+    """Score every patient of a FHIR Bulk Data export.
+
+    Writes a FHIR R4 RiskAssessment for each patient; its probabilityDecimal is a percentage, as
+    R4 has it. Where the model does not apply, status is cancelled and there is no prediction. Who
+    could not be read stands in another file, as OperationOutcomes. A run that was stopped goes on
+    where it was, with the moment at which it began.
+    """
+    from cds_hooks import score_command
+
+    score_command.score(
+        bulk, output, left_out=left_out, checkpoint=checkpoint, prediction_time=prediction_time
+    )
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder that holds the open data sets, each in a folder of its own.",
+)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder to write with --data.")
+@click.option(
+    "--bulk",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of a FHIR Bulk Data export: train on a site's own patients instead.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV with patient_id, prediction_time, outcome [, encounter_id, group, site].",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="New folder to write with --bulk.")
+@click.option("--epochs", type=click.IntRange(1), help="Number of epochs, if not the usual.")
+@click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
+@click.option(
+    "--consistency/--no-consistency",
+    default=True,
+    show_default=True,
+    help="Align attention with SHAP and LIME in training.",
+)
+@click.option("--fresh", is_flag=True, help="Start anew instead of going on where it stopped.")
+@in_one_sentence
+def train(
+    data: Path | None,
+    checkpoint: Path | None,
+    bulk: Path | None,
+    labels: Path | None,
+    output: Path | None,
+    **options: Any,
+) -> None:
+    """Train a checkpoint: the shipped one (--data) or a site's own (--bulk).
+
+    The outcome of --labels is 1 for a patient who died in hospital. A training that was stopped
+    goes on where it was. Needs the extra "train".
+    """
+    _require_training_libraries()
+    from cds_hooks import bulk_training, train_command
+
+    if data is not None and (bulk, labels, output) == (None, None, None):
+        places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
+        train_command.train(places, **options)
+    elif bulk and labels and output and (data, checkpoint) == (None, None):
+        bulk_training.train_from_bulk(bulk_training.SitePlaces(bulk, labels, output), **options)
+    else:
+        raise click.UsageError(
+            "Name --data and perhaps --checkpoint, or --bulk with --labels and --output."
+        )
+
+
+@click.command()
+@_DATA_OPTION
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of the checkpoint.")
+@click.option("--folds/--no-folds", default=True, show_default=True, help="Cross-validate, too.")
+@click.option("--quick-folds", is_flag=True, help="Cross-validate in a fraction of the time.")
+@in_one_sentence
+def evaluate(data: Path, checkpoint: Path | None, folds: bool, quick_folds: bool) -> None:
+    """Measure a checkpoint on the open data sets and write its figures and model card.
+
+    Discrimination, calibration and explanations on stays that did not train it, beside the
+    baselines. With --folds, five more networks are trained for a data set that has no test
+    set of its own; with --quick-folds on fewer stays and without the consistency loss.
+    Needs the extra "train".
+    """
+    _require_training_libraries()
+    from cds_hooks import evaluate_command, train_command
+
+    places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
+    evaluate_command.evaluate(places, folds=folds, quick_folds=quick_folds)
+
+
+def _require_training_libraries() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise click.ClickException(
+            "Training needs the extra \"train\": pip install -c constraints.txt '.[train]'"
+        )
