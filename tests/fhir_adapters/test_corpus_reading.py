@@ -39,6 +39,7 @@ EXPECTED_REASONS = {
     "empty",
     "implausible",
     "missing",
+    "pdf",
     "status",
     "subject",
     "time",
