@@ -94,12 +94,13 @@ $(FHIR_VENV)/.installed: requirements-fhir-server.txt
 
 , := ,
 
-# Browser and PostgreSQL for the tests, where they are missing and this user may install them.
+# Browser, PostgreSQL and a proxy for the tests, where they are missing and this user may install them.
 # Elsewhere the tests that need them are skipped and say so.
 debian-packages:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	ls /usr/sbin/nginx >/dev/null 2>&1 || missing="$$missing nginx-light"; \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing the Debian packages$$missing ..."; mkdir -p build; \

@@ -17,17 +17,26 @@ from cds_hooks.answers import (
     refusal_response,
 )
 from cds_hooks.auth import Authenticator
-from cds_hooks.errors import RequestRefused, Unauthenticated, operation_outcome
+from cds_hooks.cool_down import CoolDowns
+from cds_hooks.errors import (
+    RequestRefused,
+    StoreUnavailable,
+    Unauthenticated,
+    operation_outcome,
+)
 from cds_hooks.explanation_page.routes import explanation_pages
 from cds_hooks.jwks import KeySets
 from cds_hooks.links import EXPLANATION_PATH
+from cds_hooks.modes import Mode, ModeSwitch, recorder
 from cds_hooks.parts import Parts, install, parts_of
 from cds_hooks.pipeline import Predictor, new_adviser
 from cds_hooks.routes import blueprint
 from cds_hooks.services import published_services
 from cds_hooks.settings import Settings, load_settings
+from cds_hooks.site_codes import site_codes
 from cds_hooks.store import Clock, Store, utc_now
 from cds_hooks.telemetry import Figures, configure_logging, logger, where
+from cds_hooks.trust import Caller
 from cds_hooks.warm_up import warm_up_record
 from fhir_adapters.client import new_session
 from model.predictor import load_predictor
@@ -51,13 +60,16 @@ def create_app(
     configure_logging()
     if settings.mode_auth == "open":
         logger().warning("open mode: callers are not authenticated")
-    predictor = load_predictor(settings.checkpoint) if predictor is None else predictor
+    figures = Figures(shared=settings.workers > 1)
+    if predictor is None:
+        predictor = loaded = load_predictor(settings.checkpoint, stage=figures.stage)
+        figures.watch(loaded.input_reference, settings.drift_from)
     predictor(warm_up_record())
 
     app = Flask("cds_hooks", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # release 3.0 reads keys in order
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    parts = _parts(settings, predictor, clock)
+    parts = _parts(settings, predictor, figures, clock)
     install(app, parts)
     app.register_blueprint(blueprint, url_prefix=settings.url_prefix or None)
     app.register_blueprint(
@@ -72,13 +84,17 @@ def create_app(
     return app
 
 
-def _parts(settings: Settings, predictor: Predictor, clock: Clock) -> Parts:
+def _parts(settings: Settings, predictor: Predictor, figures: Figures, clock: Clock) -> Parts:
+    codes = site_codes(settings.concept_map)
     store = Store(settings.database_url, settings.key_ring(), clock=clock)
-    figures = Figures()
+    services = published_services(settings, codes)
+    modes: dict[str, Mode] = {service.id: settings.mode for service in services}
     return Parts(
         settings=settings,
-        services=published_services(settings),
-        adviser=new_adviser(settings, predictor, store.keys, figures, clock),
+        services=services,
+        switch=ModeSwitch(settings.kill_switch_file, modes, recorder(store)),
+        cool_downs=CoolDowns(store, settings, figures.held_back),
+        adviser=new_adviser(settings, predictor, store.keys, figures, clock, codes),
         authenticator=Authenticator(
             settings, KeySets(new_session(connections=2)), store, lambda: clock().timestamp()
         ),
@@ -98,7 +114,7 @@ def _begin() -> Response | None:
 def _finish(response: Response) -> Response:
     parts = parts_of(current_app)
     route = request.url_rule.rule if request.url_rule else "none"
-    add_cors(request, response, parts.settings.cors_origins)
+    add_cors(request, response, _origins(parts.settings))
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
@@ -114,11 +130,21 @@ def _finish(response: Response) -> Response:
     return response
 
 
+def _origins(settings: Settings) -> tuple[str, ...]:
+    """Pages that may read this answer: those of the caller, of all issuers while it is unknown."""
+    caller: Caller | None = g.get("caller")
+    if caller is not None:
+        return (*settings.cors_origins, *caller.cors_origins)
+    return settings.cors_origins + sum((one.cors_origins for one in settings.issuers), ())
+
+
 def _refused(refused: RequestRefused) -> Response:
     g.facts["refused"] = type(refused).__name__
     if isinstance(refused, Unauthenticated):
         parts_of(current_app).figures.refused(refused.reason)
         g.facts.update(reason=refused.reason, issuer=refused.issuer)
+    if isinstance(refused, StoreUnavailable):
+        g.facts.update(reason=refused.reason)
     return refusal_response(refused)
 
 

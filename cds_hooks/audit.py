@@ -1,26 +1,36 @@
 """The audit log: one line for each thing that was done, chained so that a change is found.
 
-Each line is signed over its content and the signature before it. An edited, removed, inserted or
-reordered line breaks the chain. Lines cut off at the end cannot be seen from inside: the service
-also logs the newest sequence number and signature, and ``verify_audit`` takes them as a witness.
+Each line is signed over its content and over what continues the line before it. An edited,
+removed, inserted or reordered line breaks the chain.
+
+Lines cut off at the end are found by the seal. To continue after line n one needs the seal of n, a
+signature that stands in one place only (the row of ``audit_head``) until the next append replaces
+it; line n + 1 keeps its hash. Whoever cuts lines away does not have the seal of the line that is
+now the last, neither to put it there nor to have the service continue from it: the gap stays
+visible for good. Only an older copy of that row passes (a backup, or what is left of it in a
+write-ahead log), and a witness finds that: a head remembered outside the database, which
+``audit_check`` takes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
-from cds_hooks.errors import AuditBroken
-from cds_hooks.keys import KeyRing
-from cds_hooks.tables import audit, lock_audit
+from cds_hooks.database import lock
+from cds_hooks.keys import KeyRing, signature
+from cds_hooks.lasting_secrets import AUDIT
+from cds_hooks.tables import audit, audit_head
 
-_PURPOSE = "audit chain"
-_FIRST = "0" * 64
+FIRST = "0" * 64
+_NO_SEAL = "-" * 64  # no hash: a line after it never verifies
+_LOCK = 0x6D65616D  # any constant: PostgreSQL's advisory lock of the chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,71 +50,67 @@ def append_audit(
     facts: Mapping[str, Any],
 ) -> AuditHead:
     """Add one line inside the caller's transaction. ``facts`` holds ids and figures only."""
-    lock_audit(connection)
+    lock(connection, _LOCK)
+    head = connection.execute(select(audit_head)).first()
+    newest = connection.execute(select(func.max(audit.c.sequence))).scalar_one() or 0
+    # A damaged head must not stop the service; the line is written so that it does not verify.
+    sequence = 1 + max(newest, head.sequence if head else 0)
+    previous = hashed(head.seal) if head else _NO_SEAL
+    return _append(connection, keys, sequence, previous, at, event, facts)
+
+
+def start_chain(
+    connection: Connection,
+    keys: KeyRing,
+    *,
+    at: datetime,
+    event: str,
+    facts: Mapping[str, Any],
+) -> AuditHead:
+    """Write the first line that has a seal: of a new database, or of one of schema version 1."""
+    lock(connection, _LOCK)
     newest = connection.execute(
         select(audit.c.sequence, audit.c.signature).order_by(audit.c.sequence.desc()).limit(1)
     ).first()
-    sequence = newest.sequence + 1 if newest else 1
+    sequence, previous = (newest.sequence + 1, newest.signature) if newest else (1, FIRST)
+    return _append(connection, keys, sequence, previous, at, event, facts)
+
+
+def line_signature(secret: bytes, line: Mapping[str, Any]) -> str:
+    """What a line has to carry. ``line``: all of its columns but the signature."""
+    return signature(secret, json.dumps(line, sort_keys=True, separators=(",", ":")).encode())
+
+
+def seal_of(secret: bytes, line: AuditHead) -> str:
+    """What continues the chain after a line."""
+    return signature(secret, f"seal {line.sequence} {line.signature}".encode())
+
+
+def hashed(seal: str) -> str:
+    """What the next line keeps of a seal."""
+    return hashlib.sha256(seal.encode("utf-8")).hexdigest()
+
+
+def _append(
+    connection: Connection,
+    keys: KeyRing,
+    sequence: int,
+    previous: str,
+    at: datetime,
+    event: str,
+    facts: Mapping[str, Any],
+) -> AuditHead:
+    secret = keys.secret(AUDIT)
     line = {
         "sequence": sequence,
         "at": at.isoformat(),
         "event": event,
         "facts": json.dumps(facts, sort_keys=True, separators=(",", ":")),
         "key_id": keys.key_ids[0],
-        "previous": newest.signature if newest else _FIRST,
+        "previous": previous,
     }
-    signature = _signature(keys, line)
-    connection.execute(insert(audit).values(**line, signature=signature))
-    return AuditHead(sequence, signature)
-
-
-def verify_audit(engine: Engine, keys: KeyRing, witness: AuditHead | None = None) -> int:
-    """Check the whole chain and return the number of lines.
-
-    Raises AuditBroken at the first line that is wrong, KeyLost if a line's key is not here.
-    """
-    previous, expected = _FIRST, 1
-    with engine.connect() as connection:
-        lines = connection.execution_options(yield_per=1000).execute(
-            select(audit).order_by(audit.c.sequence)
-        )
-        for row in lines:
-            _check(keys, row, previous, expected)
-            if witness and row.sequence == witness.sequence:
-                _check_witness(row, witness)
-            previous, expected = row.signature, expected + 1
-    if witness and expected <= witness.sequence:
-        raise AuditBroken(
-            f"audit line {witness.sequence} was written once and is gone;"
-            f" the last line is {expected - 1}",
-            sequence=expected,
-        )
-    return expected - 1
-
-
-def _check(keys: KeyRing, row: Row[Any], previous: str, expected: int) -> None:
-    if row.sequence != expected:
-        raise AuditBroken(
-            f"audit line {expected} is missing; line {row.sequence} follows", sequence=expected
-        )
-    if row.previous != previous:
-        raise AuditBroken(
-            f"audit line {row.sequence} does not continue line {row.sequence - 1}",
-            sequence=row.sequence,
-        )
-    line = {name: value for name, value in row._mapping.items() if name != "signature"}
-    if _signature(keys, line) != row.signature:
-        raise AuditBroken(f"audit line {row.sequence} was changed", sequence=row.sequence)
-
-
-def _check_witness(row: Row[Any], witness: AuditHead) -> None:
-    if row.signature != witness.signature:
-        raise AuditBroken(
-            f"audit line {row.sequence} is not the one that the witness remembers",
-            sequence=row.sequence,
-        )
-
-
-def _signature(keys: KeyRing, line: Mapping[str, Any]) -> str:
-    signed = json.dumps(line, sort_keys=True, separators=(",", ":")).encode("utf-8")
-    return keys.signature(_PURPOSE, signed, key_id=str(line["key_id"]))
+    head = AuditHead(sequence, line_signature(secret, line))
+    connection.execute(insert(audit).values(**line, signature=head.signature))
+    connection.execute(delete(audit_head))
+    connection.execute(insert(audit_head).values(sequence=sequence, seal=seal_of(secret, head)))
+    return head

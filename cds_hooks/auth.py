@@ -20,7 +20,6 @@ from cds_hooks.store import Store
 from cds_hooks.trust import Caller, TrustedIssuer
 
 _LEEWAY_S = 60
-_LONGEST_LIFE_S = 3600
 _MOST_CHARACTERS = 16_384
 _LARGEST_TIME_S = 1e11  # the year 5138; larger numbers are attacks on arithmetic
 _CLAIMS = ("iss", "aud", "exp", "iat", "jti")
@@ -116,7 +115,7 @@ class Authenticator:
             raise Unauthenticated("expired", issuer=issuer.iss)
         if claims["iat"] > now_s + _LEEWAY_S or claims.get("nbf", 0) > now_s + _LEEWAY_S:
             raise Unauthenticated("not yet valid", issuer=issuer.iss)
-        if not 0 < claims["exp"] - claims["iat"] <= _LONGEST_LIFE_S:
+        if not 0 < claims["exp"] - claims["iat"] <= issuer.longest_life_s:
             raise Unauthenticated("life too long", issuer=issuer.iss)
 
     def _first_use(self, claims: Mapping[str, Any], issuer: TrustedIssuer) -> None:

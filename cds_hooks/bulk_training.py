@@ -21,6 +21,7 @@ from cds_hooks.errors import ResultsUnusable, TrainingImpossible
 from cds_hooks.export_progress import export_bars, shown_by
 from cds_hooks.labelled_records import LeftOut, facts_of, labelled_records
 from cds_hooks.labels import Label, read_labels
+from cds_hooks.site_codes import concept_map_digest, site_codes
 from cds_hooks.train_command import (
     CHECKPOINT,
     PACKAGE_ROOT,
@@ -53,6 +54,7 @@ class SitePlaces:
     labels: Path
     output: Path
     encoder: Path | None = None  # folder of the sentence encoder; None: the installed package
+    concept_map: Path | None = None  # the site's own codes
 
     @property
     def work(self) -> Path:
@@ -73,10 +75,11 @@ def train_from_bulk(
     """Train a checkpoint from an export and its labels, or resume a training that was stopped.
 
     ``settings`` take the place of those of the shipped checkpoint. Raises LabelsUnusable,
-    ResultsUnusable, TrainingImpossible, FhirError and ModelError.
+    ResultsUnusable, SettingsError, TrainingImpossible, FhirError and ModelError.
     """
     console = console or Console(stderr=True)
     _require_new(places)
+    site_codes(places.concept_map)  # a faulty file is said before anything is made
     labels = read_labels(places.labels)
     if fresh:
         shutil.rmtree(places.work, ignore_errors=True)
@@ -135,6 +138,7 @@ def _key(places: SitePlaces, encoder: SentenceEncoder) -> str:
         name = path.relative_to(places.bulk).as_posix()
         digest.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
     digest.update(places.labels.read_bytes())
+    digest.update(concept_map_digest(places.concept_map).encode())
     return digest.hexdigest()
 
 
@@ -151,7 +155,7 @@ def _cohort(
     from model.training.cohort import CohortError
     from model.training.site_vocabulary import VocabularyCount
 
-    store = places.work / "tokens"
+    store, codes = places.work / "tokens", site_codes(places.concept_map)
     try:
         cohort = open_cases(store, key)
     except CohortError as exc:
@@ -163,7 +167,7 @@ def _cohort(
     count = VocabularyCount(full_vocabulary(()))
     with export_bars(console) as bars:
         show = shown_by(bars, "counting variables")
-        for rows in labelled_records(places.bulk, labels, left_out, show, places.work):
+        for rows in labelled_records(places.bulk, labels, left_out, show, places.work, codes):
             count.add_patient(record for _, record in rows)
             outcomes += [label.outcome for label, _ in rows]
     _print_left_out(left_out, console)
@@ -171,7 +175,7 @@ def _cohort(
     config = count.config()
     with export_bars(console) as bars, CaseWriter(store, config, key) as writer:
         show = shown_by(bars, "records to tokens")
-        for rows in labelled_records(places.bulk, labels, LeftOut(), show, places.work):
+        for rows in labelled_records(places.bulk, labels, LeftOut(), show, places.work, codes):
             for label, record in rows:
                 tokens = tokenize(record, config, encoder.encode, with_labels=False)
                 writer.add(tokens, facts_of(label, record))

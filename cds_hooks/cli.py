@@ -6,9 +6,16 @@ from pathlib import Path
 
 import click
 
+from cds_hooks.audit_commands import archive_audit_command, verify_audit_command
+from cds_hooks.backend_keys import backend_keys
 from cds_hooks.commands import in_one_sentence
+from cds_hooks.database_commands import database, purge
+from cds_hooks.feedback_command import feedback
+from cds_hooks.key_commands import keys
 from cds_hooks.model_commands import evaluate, explain, score, train
-from cds_hooks.operator_commands import keys, purge, serve, verify_audit_command
+from cds_hooks.operator_commands import serve
+from cds_hooks.settings_command import check_settings_command
+from cds_hooks.study_commands import ablate, audit
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,7 +54,23 @@ def demo(
     run_demo(Ports(fhir_port, service_port, ehr_port), fhir_venv, seed=seed, once=once)
 
 
-for _command in (serve, keys, explain, score, train, evaluate, verify_audit_command, purge):
+for _command in (
+    serve,
+    check_settings_command,
+    keys,
+    backend_keys,
+    explain,
+    score,
+    train,
+    evaluate,
+    audit,
+    ablate,
+    feedback,
+    database,
+    purge,
+    verify_audit_command,
+    archive_audit_command,
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from model.errors import ModelError
 
 if TYPE_CHECKING:
     from cds_hooks.settings import Settings
+    from cds_hooks.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,3 +61,27 @@ def settings_of(config: Path | None) -> Settings:
     from cds_hooks.settings import load_settings
 
     return load_settings(environment(config))
+
+
+@contextmanager
+def progress_bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; yields what is called with the number of rows that were done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(label, total=length)
+        yield lambda rows: bars.advance(task, rows)
+
+
+@contextmanager
+def opened_store(config: Path | None) -> Iterator[Store]:
+    """The database of the settings, opened as the service does. Raises ServiceError."""
+    from cds_hooks.store import Store
+
+    settings = settings_of(config)
+    store = Store(settings.database_url, settings.key_ring())
+    try:
+        yield store
+    finally:
+        store.close()

@@ -13,12 +13,14 @@
     │   ├── UnsupportedMediaType  415
     │   ├── Overloaded            503  more requests than we answer in time
     │   ├── NotReady              503  something that we need cannot be used now
+    │   │   └── StoreUnavailable      the database: full, locked, away, read-only
     │   └── DeadlineExceeded      504
     ├── InvalidCard               a card that the specification forbids was about to be sent
     ├── SettingsError             the configuration cannot be used; the service does not start
     ├── StoreError                the database
     │   ├── ExplanationNotFound   never stored, or purged
     │   ├── ExplanationUnreadable stored by a version that we do not read
+    │   ├── CiphertextRefused     changed since it was written, or moved from another row
     │   └── KeyLost               encrypted or signed with a key that is not in the ring
     ├── AuditBroken               the audit chain does not verify
     ├── CommandError              a command cannot do its work with the files that it was given
@@ -144,6 +146,17 @@ class NotReady(RequestRefused):
         return 5
 
 
+class StoreUnavailable(NotReady):
+    """The database cannot be used now. ``reason`` is for operators; callers are not told."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the database cannot be used now")
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.reason}"
+
+
 class DeadlineExceeded(RequestRefused):
     """The answer took longer than the hard limit."""
 
@@ -156,7 +169,16 @@ class InvalidCard(ServiceError):
 
 
 class SettingsError(ServiceError):
-    """The configuration cannot be used; the service does not start."""
+    """The configuration cannot be used; the service does not start.
+
+    ``setting`` is the path of the member at fault ("issuers[1].jku"), "" where none can be named;
+    ``fix`` says what to write instead, where there is one thing to write.
+    """
+
+    def __init__(self, message: str, *, setting: str = "", fix: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting
+        self.fix = fix
 
 
 class StoreError(ServiceError):
@@ -169,6 +191,10 @@ class ExplanationNotFound(StoreError):
 
 class ExplanationUnreadable(StoreError):
     """The explanation was stored by a version that we do not read."""
+
+
+class CiphertextRefused(StoreError):
+    """Stored data were changed since they were encrypted, or moved from another row."""
 
 
 class KeyLost(StoreError):

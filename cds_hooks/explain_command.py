@@ -16,9 +16,11 @@ from cds_hooks.request import HookContext, HookRequest
 from cds_hooks.services import published_services
 from cds_hooks.settings import Settings
 from cds_hooks.wording import Written, write_card
+from fhir_adapters.backend_auth import BackendServices
 from fhir_adapters.bundle import open_bundle
 from fhir_adapters.chart import Chart
 from fhir_adapters.client import FhirClient
+from fhir_adapters.codes import CodeTable
 from fhir_adapters.deadline import Deadline
 from fhir_adapters.errors import FhirBadAnswer, NoPatient
 from fhir_adapters.record_builder import build_record
@@ -56,8 +58,18 @@ class Explained:
         }
 
 
-def chart_of_server(fhir_url: str, patient_id: str, token: str, moment: datetime) -> Chart:
-    """Fetch what the service would ask for. Raises FhirError and DataMissing."""
+def chart_of_server(
+    fhir_url: str,
+    patient_id: str,
+    token: str,
+    moment: datetime,
+    codes: CodeTable | None = None,
+    backend: BackendServices | None = None,
+) -> Chart:
+    """Fetch what the service would ask for. Raises FhirError and DataMissing.
+
+    ``backend`` gets the token where none was given.
+    """
     settings = Settings()
     request = HookRequest(
         hook="patient-view",
@@ -67,8 +79,15 @@ def chart_of_server(fhir_url: str, patient_id: str, token: str, moment: datetime
         fhir_server=fhir_url,
     )
     deadline = Deadline.after(_PATIENCE_S)
-    with FhirClient(fhir_url, access_token=token or None, deadline=deadline) as fhir:
-        return gather(request, published_services(settings)[0].prefetch, fhir)
+    held = backend.token() if backend else None
+    with FhirClient(
+        fhir_url,
+        access_token=held.value if held else token or None,
+        token_expires_at=held.expires_at if held else None,
+        refresh=backend.new_token if backend else None,
+        deadline=deadline,
+    ) as fhir:
+        return gather(request, published_services(settings, codes)[0].prefetch, fhir)
 
 
 def chart_of_bundle(path: Path, patient_id: str | None) -> Chart:
@@ -88,10 +107,12 @@ def chart_of_bundle(path: Path, patient_id: str | None) -> Chart:
     )
 
 
-def explained(chart: Chart, moment: datetime, checkpoint: Path | None) -> Explained:
+def explained(
+    chart: Chart, moment: datetime, checkpoint: Path | None, codes: CodeTable | None = None
+) -> Explained:
     """Predict and explain. Raises ChartError and ModelError."""
     settings = Settings(show_low_risk=True)
-    record = build_record(chart, moment)
+    record = build_record(chart, moment, codes=codes)
     prediction, explanation = load_predictor(checkpoint or settings.checkpoint)(record)
     written = write_card(prediction, explanation, record.report, settings, lambda _: _NO_PAGE)
     return Explained(record, prediction, explanation, written)

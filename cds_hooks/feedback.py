@@ -5,7 +5,6 @@ https://cds-hooks.hl7.org/2.0/#feedback
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,10 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from cds_hooks import tables
 from cds_hooks.audit import append_audit
+from cds_hooks.database import insert_once, writing
 from cds_hooks.errors import BadRequest
 from cds_hooks.request import json_kind
 from cds_hooks.store import Store
@@ -27,6 +27,7 @@ _RFC_3339 = re.compile(
 _MOST_ITEMS = 1000
 _LONGEST_ID = 128
 _LONGEST_COMMENT = 10_000
+_LONGEST_TIMESTAMP = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +67,20 @@ def parse_feedback(body: Any) -> tuple[FeedbackItem, ...]:
 def store_feedback(
     store: Store, service_id: str, issuer: str, items: tuple[FeedbackItem, ...]
 ) -> FeedbackReceipt:
-    """Keep a batch in one transaction. The same item sent again is stored once."""
+    """Keep a batch in one transaction. The same item sent again is stored once.
+
+    Raises StoreUnavailable; then nothing of the batch is stored.
+    """
     stored = repeated = unknown = 0
-    with tables.writing(store.engine) as connection:
-        for item in items:
-            row = _row(store, connection, service_id, issuer, item)
-            if _seen(connection, row["fingerprint"]):
+    with writing(store.engine) as connection:
+        rows = [_row(store, connection, service_id, issuer, item) for item in items]
+        # In one order for all, so that two batches with the same items do not wait for each other.
+        for row in sorted(rows, key=lambda row: str(row["fingerprint"])):
+            if not insert_once(connection, tables.feedback, row):
                 repeated += 1
                 continue
-            connection.execute(insert(tables.feedback).values(**row))
             stored += 1
-            unknown += not row["known_card"]
+            unknown += not (row["known_card"] and row["known_suggestions"])
         facts = {"service": service_id, "issuer": issuer, "stored": stored, "repeated": repeated}
         append_audit(
             connection, store.keys, at=store.clock(), event="feedback received", facts=facts
@@ -132,7 +136,7 @@ def _override(item: Mapping[str, Any], path: str) -> tuple[str | None, str | Non
 
 
 def _timestamp(item: Mapping[str, Any], path: str) -> str:
-    text = _text(item, "outcomeTimestamp", path, _LONGEST_ID)
+    text = _text(item, "outcomeTimestamp", path, _LONGEST_TIMESTAMP)
     fault = BadRequest(
         f"{path}.outcomeTimestamp", "expected a date and time with zone, as RFC 3339 has it"
     )
@@ -161,37 +165,44 @@ def _row(
 ) -> dict[str, Any]:
     facts = [service_id, issuer, item.card, item.outcome, item.outcome_timestamp]
     details = [item.accepted_suggestions, item.reason_code, item.reason_system, item.user_comment]
-    whole = json.dumps([*facts, *details]).encode("utf-8")
-    comment = item.user_comment
+    fingerprint = store.fingerprint("feedback", json.dumps([*facts, *details]).encode("utf-8"))
+    known_card = _is_known_card(connection, service_id, issuer, item.card)
     return {
-        "fingerprint": hashlib.sha256(whole).hexdigest(),
+        "fingerprint": fingerprint,
         "received_s": store.clock().timestamp(),
         "service_id": service_id,
         "issuer": issuer,
         "card_uuid": item.card,
-        "known_card": _known(connection, item),
+        "known_card": known_card,
+        "known_suggestions": known_card and _were_offered(connection, item),
         "outcome": item.outcome,
         "outcome_timestamp": item.outcome_timestamp,
         "accepted": json.dumps(item.accepted_suggestions),
         "reason_code": item.reason_code,
         "reason_system": item.reason_system,
-        "comment": store.keys.encrypt(comment.encode("utf-8")) if comment else None,
+        "comment": _sealed_comment(store, item.user_comment, fingerprint),
     }
 
 
-def _known(connection: Connection, item: FeedbackItem) -> bool:
-    card = select(tables.cards.c.card_uuid).where(tables.cards.c.card_uuid == item.card)
-    if connection.execute(card).first() is None:
-        return False
-    ours = tables.suggestions.c
+def _is_known_card(connection: Connection, service_id: str, issuer: str, card_uuid: str) -> bool:
+    """Whether we sent this card, from this service to this issuer: others cannot speak of it."""
+    cards = tables.cards.c
+    wanted = select(cards.card_uuid).where(
+        cards.card_uuid == card_uuid, cards.service_id == service_id, cards.issuer == issuer
+    )
+    return connection.execute(wanted).first() is not None
+
+
+def _were_offered(connection: Connection, item: FeedbackItem) -> bool:
+    suggestions = tables.suggestions.c
     offered = connection.execute(
-        select(ours.suggestion_uuid).where(ours.card_uuid == item.card)
+        select(suggestions.suggestion_uuid).where(suggestions.card_uuid == item.card)
     ).scalars()
     return set(item.accepted_suggestions) <= set(offered)
 
 
-def _seen(connection: Connection, fingerprint: str) -> bool:
-    wanted = select(tables.feedback.c.fingerprint).where(
-        tables.feedback.c.fingerprint == fingerprint
-    )
-    return connection.execute(wanted).first() is not None
+def _sealed_comment(store: Store, comment: str | None, fingerprint: str) -> bytes | None:
+    if not comment:
+        return None
+    place = tables.place(tables.feedback.c.comment, fingerprint)
+    return store.keys.encrypt(comment.encode("utf-8"), place)

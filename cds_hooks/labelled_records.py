@@ -12,6 +12,7 @@ from cds_hooks.labels import Label
 from cds_hooks.train_command import TASK
 from fhir_adapters.bulk import BulkProgress, read_bulk
 from fhir_adapters.chart import Chart
+from fhir_adapters.codes import CodeTable
 from fhir_adapters.errors import ChartError
 from fhir_adapters.record_builder import build_record
 from model.record import PatientRecord, ReportLine
@@ -46,6 +47,7 @@ def labelled_records(
     left_out: LeftOut,
     on_progress: OnProgress,
     work_directory: Path,
+    codes: CodeTable | None = None,
 ) -> Iterator[LabelledRecords]:
     """Yield, for each labelled patient of an export, the records at the times of the labels."""
     missing = dict.fromkeys(labels)
@@ -58,7 +60,7 @@ def labelled_records(
     for chart in charts:
         if chart.patient_id in missing:
             del missing[chart.patient_id]
-            rows = list(_records(chart, labels[chart.patient_id], left_out))
+            rows = list(_records(chart, labels[chart.patient_id], left_out, codes))
             if rows:
                 yield rows
     for patient in missing:
@@ -73,13 +75,13 @@ def _note(line: ReportLine, left_out: LeftOut) -> None:
 
 
 def _records(
-    chart: Chart, labels: list[Label], left_out: LeftOut
+    chart: Chart, labels: list[Label], left_out: LeftOut, codes: CodeTable | None
 ) -> Iterator[tuple[Label, PatientRecord]]:
     for label in labels:
         where = f"line {label.line}"
         stay = replace(chart, encounter_id=label.encounter_id)
         try:
-            record = build_record(stay, label.prediction_time)
+            record = build_record(stay, label.prediction_time, codes=codes)
         except ChartError as exc:
             left_out.add("chart", f"{where}: {exc}")
             continue

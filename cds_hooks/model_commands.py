@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
+from cds_hooks.backend_keys import algorithm_option, backend_services
 from cds_hooks.commands import in_one_sentence
+from fhir_adapters.signing_keys import Algorithm
 
 _TOKEN_VARIABLE = "MEAM_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
 _DATA_OPTION = click.option(
@@ -26,6 +28,12 @@ _BULK_OPTION = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
     help="Folder of a FHIR Bulk Data export: NDJSON files, packed by gzip or not.",
+)
+
+_CONCEPT_MAP_OPTION = click.option(
+    "--concept-map",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="FHIR ConceptMap (JSON) from the site's own codes to LOINC, 11073 MDC or SNOMED CT.",
 )
 
 
@@ -58,6 +66,14 @@ def _prediction_time(_: click.Context, __: click.Parameter, value: str) -> datet
     help="Moment of the prediction with its offset, such as 2026-11-23T07:40:00+00:00.",
 )
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of a checkpoint.")
+@_CONCEPT_MAP_OPTION
+@click.option("--client-id", help="Our name at the FHIR server, for SMART Backend Services.")
+@click.option(
+    "--signing-keys",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the keys that sign for --client-id; see meam backend-keys.",
+)
+@algorithm_option
 @click.option("--top", default=15, show_default=True, help="Number of findings to list.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 @in_one_sentence
@@ -67,6 +83,10 @@ def explain(
     bundle: Path | None,
     at: datetime | None,
     checkpoint: Path | None,
+    concept_map: Path | None,
+    client_id: str | None,
+    signing_keys: Path | None,
+    algorithm: Algorithm,
     top: int,
     as_json: bool,
 ) -> None:
@@ -74,20 +94,31 @@ def explain(
 
     PATIENT_ID is an id on the FHIR server (--fhir) or in the file (--bundle, where it may be
     left out if there is only one patient). Nothing after the moment of the prediction is used.
+    A server is entered with the token in MEAM_FHIR_TOKEN, or as --client-id by our signature.
     """
     from cds_hooks.explain_command import chart_of_bundle, chart_of_server, explained
+    from cds_hooks.site_codes import site_codes
     from cds_hooks.terminal import console, print_explained
 
     if (fhir is None) == (bundle is None):
         raise click.UsageError("Name either --fhir or --bundle.")
     moment = at or datetime.now(UTC)
+    codes = site_codes(concept_map)
     if fhir is not None:
         if patient_id is None:
             raise click.UsageError("PATIENT_ID is needed with --fhir.")
-        chart = chart_of_server(fhir, patient_id, os.environ.get(_TOKEN_VARIABLE, ""), moment)
+        if (client_id is None) != (signing_keys is None):
+            raise click.UsageError("--client-id and --signing-keys belong together.")
+        backend = (
+            backend_services(fhir, client_id, signing_keys, algorithm)
+            if client_id and signing_keys
+            else None
+        )
+        token = os.environ.get(_TOKEN_VARIABLE, "")
+        chart = chart_of_server(fhir, patient_id, token, moment, codes, backend)
     elif bundle is not None:
         chart = chart_of_bundle(bundle, patient_id)
-    result = explained(chart, moment, checkpoint)
+    result = explained(chart, moment, checkpoint, codes)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
     else:
@@ -117,6 +148,7 @@ def explain(
     callback=_prediction_time,
     help="Moment of the predictions. last: that of each patient's newest data.",
 )
+@_CONCEPT_MAP_OPTION
 @in_one_sentence
 def score(
     bulk: Path,
@@ -124,6 +156,7 @@ def score(
     left_out: Path | None,
     checkpoint: Path | None,
     prediction_time: Any,
+    concept_map: Path | None,
 ) -> None:
     """Score every patient of a FHIR Bulk Data export.
 
@@ -135,7 +168,12 @@ def score(
     from cds_hooks import score_command
 
     score_command.score(
-        bulk, output, left_out=left_out, checkpoint=checkpoint, prediction_time=prediction_time
+        bulk,
+        output,
+        left_out=left_out,
+        checkpoint=checkpoint,
+        prediction_time=prediction_time,
+        concept_map=concept_map,
     )
 
 
@@ -157,6 +195,7 @@ def score(
     help="CSV with patient_id, prediction_time, outcome [, encounter_id, group, site].",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="New folder to write with --bulk.")
+@_CONCEPT_MAP_OPTION
 @click.option("--epochs", type=click.IntRange(1), help="Number of epochs, if not the usual.")
 @click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
 @click.option(
@@ -173,6 +212,7 @@ def train(
     bulk: Path | None,
     labels: Path | None,
     output: Path | None,
+    concept_map: Path | None,
     **options: Any,
 ) -> None:
     """Train a checkpoint: the shipped one (--data) or a site's own (--bulk).
@@ -180,14 +220,15 @@ def train(
     The outcome of --labels is 1 for a patient who died in hospital. A training that was stopped
     goes on where it was. Needs the extra "train".
     """
-    _require_training_libraries()
+    require_training_libraries()
     from cds_hooks import bulk_training, train_command
 
-    if data is not None and (bulk, labels, output) == (None, None, None):
+    if data is not None and (bulk, labels, output, concept_map) == (None, None, None, None):
         places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
         train_command.train(places, **options)
     elif bulk and labels and output and (data, checkpoint) == (None, None):
-        bulk_training.train_from_bulk(bulk_training.SitePlaces(bulk, labels, output), **options)
+        places_of_site = bulk_training.SitePlaces(bulk, labels, output, concept_map=concept_map)
+        bulk_training.train_from_bulk(places_of_site, **options)
     else:
         raise click.UsageError(
             "Name --data and perhaps --checkpoint, or --bulk with --labels and --output."
@@ -199,23 +240,42 @@ def train(
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of the checkpoint.")
 @click.option("--folds/--no-folds", default=True, show_default=True, help="Cross-validate, too.")
 @click.option("--quick-folds", is_flag=True, help="Cross-validate in a fraction of the time.")
+@click.option("--card-only", is_flag=True, help="Measure nothing; write card and page anew.")
+@click.option(
+    "--report",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/evaluation"),
+    show_default=True,
+    help="Folder for evaluation.html.",
+)
 @in_one_sentence
-def evaluate(data: Path, checkpoint: Path | None, folds: bool, quick_folds: bool) -> None:
+def evaluate(
+    data: Path,
+    checkpoint: Path | None,
+    folds: bool,
+    quick_folds: bool,
+    card_only: bool,
+    report: Path,
+) -> None:
     """Measure a checkpoint on the open data sets and write its figures and model card.
 
     Discrimination, calibration and explanations on stays that did not train it, beside the
     baselines. With --folds, five more networks are trained for a data set that has no test
-    set of its own; with --quick-folds on fewer stays and without the consistency loss.
-    Needs the extra "train".
+    set of its own; with --quick-folds on fewer stays and without the consistency loss. With
+    --card-only the figures of the last evaluation are used. Needs the extra "train".
     """
-    _require_training_libraries()
+    require_training_libraries()
     from cds_hooks import evaluate_command, train_command
 
     places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
-    evaluate_command.evaluate(places, folds=folds, quick_folds=quick_folds)
+    if card_only:
+        evaluate_command.rewrite_card(places, report=report)
+    else:
+        evaluate_command.evaluate(places, folds=folds, quick_folds=quick_folds, report=report)
 
 
-def _require_training_libraries() -> None:
+def require_training_libraries() -> None:
+    """Raise one sentence where torch is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise click.ClickException(
             "Training needs the extra \"train\": pip install -c constraints.txt '.[train]'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from cds_hooks.telemetry import Figures
 from cds_hooks.trust import Caller
 from cds_hooks.wording import Written, write_card
 from fhir_adapters.client import CapabilityCache, FhirClient, new_session
+from fhir_adapters.codes import CodeTable, standard_codes
 from fhir_adapters.deadline import Deadline
 from fhir_adapters.errors import NoPatient, UnsupportedFhirVersion, WrongPatient
 from fhir_adapters.record_builder import build_record
@@ -76,6 +77,7 @@ class Adviser:
     fhir_session: requests.Session
     capability_cache: CapabilityCache
     clock: Clock
+    codes: CodeTable = field(default_factory=standard_codes)  # and the site's own
 
     def advise(
         self, request: HookRequest, service: ServiceDefinition, caller: Caller, deadline: Deadline
@@ -83,9 +85,9 @@ class Adviser:
         """Answer one request. Raises RequestRefused; an error is never an empty answer."""
         stage = self.figures.stage
         with self._fhir(request, caller, deadline) as fhir, stage("chart"):
-            chart = gather(request, service.prefetch, fhir)
+            chart = gather(request, service.prefetch, fhir, stage)
         with stage("record"), _as_refusals():
-            record = build_record(chart, request.arrived_at)
+            record = build_record(chart, request.arrived_at, codes=self.codes)
         with stage("model"):
             prediction, explanation = self.predictor(record, deadline_s=deadline.at_s)
         with stage("card"):
@@ -122,9 +124,14 @@ class Adviser:
 
 
 def new_adviser(
-    settings: Settings, predictor: Predictor, keys: KeyRing, figures: Figures, clock: Clock
+    settings: Settings,
+    predictor: Predictor,
+    keys: KeyRing,
+    figures: Figures,
+    clock: Clock,
+    codes: CodeTable | None = None,
 ) -> Adviser:
-    """Make the adviser of a process."""
+    """Make the adviser of a process. ``codes``: those of the settings' ConceptMap."""
     life = timedelta(hours=settings.explanation_life_h)
     return Adviser(
         settings=settings,
@@ -134,6 +141,7 @@ def new_adviser(
         fhir_session=new_session(connections=settings.fhir_connections),
         capability_cache=CapabilityCache(),
         clock=clock,
+        codes=codes or standard_codes(),
     )
 
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cds_hooks.errors import BadRequest, DataMissing
+from cds_hooks.live_extras import devices_of, extra_documents
 from cds_hooks.request import HookRequest
 from cds_hooks.services import PrefetchTemplate
+from cds_hooks.telemetry import Stage, unmeasured
 from fhir_adapters.bundle import BundleContents, open_bundle
 from fhir_adapters.chart import Chart, Resource
 from fhir_adapters.client import FhirClient
@@ -37,29 +39,34 @@ class Answer:
 
 
 def gather(
-    request: HookRequest, templates: Sequence[PrefetchTemplate], fhir: FhirClient | None
+    request: HookRequest,
+    templates: Sequence[PrefetchTemplate],
+    fhir: FhirClient | None,
+    stage: Stage = unmeasured,
 ) -> Chart:
     """Return all that can be had for the templates within the client's deadline.
 
     ``fhir`` None: only what the request holds. Raises DataMissing, and BadRequest for a value that
-    is no FHIR at all.
+    is no FHIR at all. ``stage`` is entered around "prefetch" and "fhir".
     """
-    given = {
-        template.key: _given(template, request.prefetch[template.key], fhir)
-        for template in templates
-        if template.key in request.prefetch
-    }
+    with stage("prefetch"):
+        given = {
+            template.key: _given(template, request.prefetch[template.key], fhir)
+            for template in templates
+            if template.key in request.prefetch
+        }
     absent = [template for template in templates if template.key not in given]
-    answers = {**given, **_fetched(absent, request, fhir)}
+    with stage("fhir"):
+        answers = {**given, **_fetched(absent, request, fhir)}
     _require(templates, answers)
     documents = [
-        resource
-        for answer in answers.values()
-        for resource in answer.resources
-        if resource.get("resourceType") in _DOCUMENTS
+        resource for answer in answers.values() for resource in _documents(answer.resources)
     ]
-    attachments = _attachments(documents, fhir)
-    parts = [*(answers[template.key] for template in templates), attachments]
+    with stage("fhir"):
+        extras = _extras(request, absent, answers, fhir)
+    with stage("attachments"):
+        attachments = _attachments([*documents, *_documents(extras.resources)], fhir)
+    parts = [*(answers[template.key] for template in templates), extras, attachments]
     return Chart(
         patient_id=request.context.patient_id,
         resources=tuple(resource for part in parts for resource in part.resources),
@@ -131,6 +138,28 @@ def _found(template: PrefetchTemplate, result: SearchResult | FhirError) -> Answ
     if isinstance(result, FhirError):
         return _unavailable(template, reason_of(result), _told(result))
     return Answer(result.resources, _lines(template, result.incomplete), result.aliases)
+
+
+def _documents(resources: Iterable[Resource]) -> list[Resource]:
+    return [resource for resource in resources if resource.get("resourceType") in _DOCUMENTS]
+
+
+def _extras(
+    request: HookRequest,
+    absent: Sequence[PrefetchTemplate],
+    answers: Mapping[str, Answer],
+    fhir: FhirClient | None,
+) -> Answer:
+    """Look up what belongs to the keys that we fetched ourselves, and has no key of its own."""
+    fetched = {one.key: answers[one.key] for one in absent if one.key in answers}
+    if fhir is None or not fetched:
+        return Answer()
+    notes = fetched.get("notes", Answer())
+    asked = {key for key, answer in fetched.items() if answer.obtained}
+    documents, lines = extra_documents(request, asked, notes.resources, fhir)
+    seen = [resource for answer in fetched.values() for resource in answer.resources]
+    devices, device_lines = devices_of(seen, fhir)
+    return Answer((*documents, *devices), (*lines, *device_lines))
 
 
 def _require(templates: Sequence[PrefetchTemplate], answers: Mapping[str, Answer]) -> None:

@@ -22,7 +22,7 @@ def remember(
     caller: Caller,
     advice: Advice,
 ) -> AuditHead:
-    """Keep what has to be kept before anything is shown. Raises StoreError, SQLAlchemyError."""
+    """Keep what has to be kept before anything is shown. Raises StoreUnavailable."""
     facts = _facts(parts, request, service, caller, advice)
     if advice.written is None:
         return parts.store.record_answer([], [], facts)

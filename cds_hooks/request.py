@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,10 @@ from cds_hooks.errors import BadRequest
 _ID = re.compile(r"[A-Za-z0-9\-._]{1,256}")  # FHIR allows 64; Epic sends up to 130
 _USER = re.compile(r"(Practitioner|PractitionerRole|Patient|RelatedPerson)/[A-Za-z0-9\-._]{1,256}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
+_LONGEST_LIFE_S = 366 * 24 * 3600  # of an access token; a year is absurd, and still a date
+# Objects, arrays and what follows a comma. 10,000 Observations of a verbose server hold half as
+# many; 18 MB of "{}," would be six million, and half a gigabyte of memory.
+_MOST_VALUES = 2_000_000
 _PATIENT_SCOPE = re.compile(r"(^|\s)patient/")
 
 
@@ -60,10 +65,20 @@ class HookRequest:
     prefetch: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-def parse_json(body: bytes) -> Any:
-    """Return the JSON value of a body. Raises BadRequest; NaN and Infinity are not JSON."""
+def parse_json(body: bytes, *, most_values: int = _MOST_VALUES) -> Any:
+    """Return the JSON value of a body. Raises BadRequest; NaN and Infinity are not JSON.
+
+    A name that stands twice in one object is refused too, and so is a body that would grow large
+    in memory.
+    """
+    if sum(body.count(mark) for mark in (b"{", b"[", b",")) > most_values:
+        raise BadRequest("$", f"the body holds more than {most_values} values")
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(
+            body.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_members_once,
+        )
     except UnicodeDecodeError as exc:
         raise BadRequest("$", f"the body is not UTF-8 at byte {exc.start}") from exc
     except json.JSONDecodeError as exc:
@@ -105,6 +120,16 @@ def parse_hook_request(
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that stands twice: which value counts would be the reader's choice."""
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    counts = Counter(name for name, _ in pairs)  # list.count would be quadratic: an attack
+    twice = next(name for name, count in counts.items() if count > 1)
+    raise BadRequest("$", f"the member '{printable(twice)}' stands twice in one object")
 
 
 def _hook_instance(request: Mapping[str, Any]) -> str:
@@ -159,6 +184,8 @@ def _fhir_authorization(
     expires_in_s = _required(given, "expires_in", path)
     if isinstance(expires_in_s, bool) or not isinstance(expires_in_s, int) or expires_in_s < 0:
         raise BadRequest(f"{path}.expires_in", "expected a number of seconds, not negative")
+    if expires_in_s > _LONGEST_LIFE_S:  # no date could be reckoned from some of them
+        raise BadRequest(f"{path}.expires_in", f"expected at most {_LONGEST_LIFE_S} seconds")
     scope = _string(given, "scope", path)
     patient = _string(given, "patient", path) if "patient" in given else None
     if patient is not None and patient.removeprefix("Patient/") != context.patient_id:

@@ -6,14 +6,14 @@ import json
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
-from flask import Blueprint, Response, current_app, g, jsonify, request
+from flask import Blueprint, Response, abort, current_app, g, jsonify, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from sqlalchemy.exc import SQLAlchemyError
 
 from cds_hooks.answers import empty_response
 from cds_hooks.cards import Card, Link, cards_response
-from cds_hooks.errors import DeadlineExceeded, NotReady, UnsupportedMediaType
+from cds_hooks.errors import BadRequest, DeadlineExceeded, NotReady, UnsupportedMediaType
 from cds_hooks.feedback import parse_feedback, store_feedback
 from cds_hooks.icon import icon_png
 from cds_hooks.parts import Parts, parts_of
@@ -28,7 +28,12 @@ from cds_hooks.request import (
 from cds_hooks.services import ServiceDefinition
 from cds_hooks.trust import Caller
 from fhir_adapters.deadline import Deadline
+from fhir_adapters.signing_keys import KeyFolder, SigningKeyError
 
+# A server that keeps the set this long still sees a new key before it signs (KeyFolder.settle).
+_JWK_SET_MAX_AGE_S = 600
+_CUT = "the body broke off, or is not framed as HTTP has it"
+_MOST_FEEDBACK_VALUES = 50_000  # 1000 items hold a third of it, with commas in their comments
 blueprint = Blueprint("cds_services", __name__)
 
 
@@ -45,28 +50,32 @@ def discovery() -> Response:
 def invoke(service_id: str) -> Response:
     """Answer a hook with cards."""
     parts = parts_of(current_app)
-    _require_switched_on(parts)
     arrived_at, arrived_s = parts.clock(), time.monotonic()
     services = parts.services_of(service_id)
+    parts = parts.in_mode(parts.switch.mode(service_id))
     caller = _caller(parts, parts.settings.service_url(service_id))
     caller.allow_service(service_id)
-    hook_request = parse_hook_request(
-        _json_body(),
-        hooks={hook: service.needs_encounter for hook, service in services.items()},
-        arrived_at=arrived_at,
-        https_only=parts.settings.production,
-    )
-    _note(hook_request)
-    service = services[hook_request.hook]
+    body = _json_body()
+    # A body grows to ten times its size when it is parsed; so no more are than are worked on.
     with parts.admission.place(parts.settings.max_wait_ms / 1000):
+        hook_request = parse_hook_request(
+            parse_json(body),
+            hooks={hook: service.needs_encounter for hook, service in services.items()},
+            arrived_at=arrived_at,
+            https_only=parts.settings.production,
+        )
+        _note(hook_request)
+        service = services[hook_request.hook]
         # The budget begins here: of a busy minute's answers, late ones are better than poor ones.
         deadline = Deadline.after(parts.settings.deadline_ms / 1000)
         advice = parts.adviser.advise(hook_request, service, caller, deadline)
         _require_in_time(parts, arrived_s)
         with parts.figures.stage("store"):
-            head = remember(parts, hook_request, service, caller, advice)
+            shown = parts.cool_downs.quieten(advice, hook_request, caller)
+            head = remember(parts, hook_request, service, caller, shown)
+            parts.cool_downs.note(advice, shown, hook_request, caller)
     g.facts.update(audit_sequence=head.sequence, audit_signature=head.signature)
-    return _cards(service, parts, caller, advice)
+    return _cards(service, parts, caller, shown)
 
 
 @blueprint.post("/cds-services/<service_id>/feedback")
@@ -77,7 +86,7 @@ def feedback(service_id: str) -> Response:
     service_url = parts.settings.service_url(service_id)
     caller = _caller(parts, f"{service_url}/feedback", service_url)
     caller.allow_service(service_id)
-    items = parse_feedback(_json_body())
+    items = parse_feedback(parse_json(_json_body(), most_values=_MOST_FEEDBACK_VALUES))
     receipt = store_feedback(parts.store, service_id, caller.iss, items)
     parts.figures.feedback(Counter(item.outcome for item in items))
     g.facts.update(stored=receipt.stored, repeated=receipt.repeated, unknown=receipt.unknown)
@@ -107,6 +116,25 @@ def metrics() -> Response:
     return Response(page, mimetype="text/plain; version=0.0.4; charset=utf-8")
 
 
+@blueprint.get("/.well-known/jwks.json")
+def jwk_set() -> Response:
+    """The public halves of our keys as a client of FHIR servers.
+
+    Read anew each time, so that a rotation needs no restart.
+    """
+    folder = parts_of(current_app).settings.signing_keys
+    try:
+        published = KeyFolder(folder).jwk_set() if folder else None
+    except (SigningKeyError, OSError) as exc:
+        raise NotReady("our signing keys cannot be read") from exc
+    if not published or not published["keys"]:
+        abort(404)  # we are nobody's client
+    response = jsonify(published)
+    response.cache_control.public = True
+    response.cache_control.max_age = _JWK_SET_MAX_AGE_S
+    return response
+
+
 @blueprint.get("/icon.png")
 def icon() -> Response:
     """The icon of our cards."""
@@ -117,17 +145,29 @@ def icon() -> Response:
 
 def _caller(parts: Parts, *audiences: str) -> Caller:
     caller = parts.authenticator.caller(request.headers.get("Authorization"), audiences)
-    g.facts["issuer"] = caller.iss
+    g.caller, g.facts["issuer"] = caller, caller.iss
     return caller
 
 
-def _json_body() -> Any:
+def _json_body() -> bytes:
+    """The bytes of a body that is declared as JSON."""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("the body has to be application/json in UTF-8")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("the body must not be compressed")
-    return parse_json(request.get_data(cache=False))
+    return _body()
+
+
+def _body() -> bytes:
+    try:
+        body = request.get_data(cache=False)
+        request.stream.read(1)  # only this raises 413 for a chunked body that goes on
+    except (OSError, ParseException) as exc:  # gunicorn's names for a body that is cut or malformed
+        raise BadRequest("$", _CUT) from exc
+    if request.content_length not in (None, len(body)):
+        raise BadRequest("$", _CUT)
+    return body
 
 
 def _note(hook_request: HookRequest) -> None:
@@ -136,12 +176,6 @@ def _note(hook_request: HookRequest) -> None:
     authorization = hook_request.fhir_authorization
     if authorization and missing_patient_of_scope(authorization):
         g.facts["warning"] = "fhirAuthorization has a patient/ scope and no patient"
-
-
-def _require_switched_on(parts: Parts) -> None:
-    switch = parts.settings.kill_switch_file
-    if switch is not None and switch.exists():
-        raise NotReady("the service was switched off by its operator")
 
 
 def _require_in_time(parts: Parts, arrived_s: float) -> None:
@@ -154,10 +188,15 @@ def _require_in_time(parts: Parts, arrived_s: float) -> None:
 def _cards(service: ServiceDefinition, parts: Parts, caller: Caller, advice: Advice) -> Response:
     cards: tuple[Card, ...] = (advice.written.card,) if advice.written else ()
     parts.figures.advised(service.id, cards[0].indicator if cards else "none")
+    parts.figures.seen(advice.record)
+    if advice.explanation is not None:
+        parts.figures.explained(advice.explanation)
     if not advice.prediction.tasks:
         parts.figures.abstained("not applicable")
     elif advice.prediction.tasks[0].risk_group == "uncertain":
         parts.figures.abstained("uncertain")
+    if advice.explanation is not None and not advice.explanation.reliable:
+        parts.figures.abstained("unexplained")
     for line in advice.record.report.incomplete:
         if line.source in service.keys:
             parts.figures.limited(line.source, line.reason)

@@ -23,8 +23,10 @@ from cds_hooks.growing_file import Json
 from cds_hooks.risk_assessment import NO_ESTIMATE, risk_assessment
 from cds_hooks.score_files import ScoreFiles, Terms, is_patient, left_out
 from cds_hooks.settings import Settings
+from cds_hooks.site_codes import concept_map_digest, site_codes
 from fhir_adapters.bulk import BulkProgress, read_bulk
 from fhir_adapters.chart import Chart
+from fhir_adapters.codes import CodeTable
 from fhir_adapters.errors import ChartError, NoPatient, UnsupportedFhirVersion, WrongPatient
 from fhir_adapters.last_moment import record_at_last_moment
 from fhir_adapters.record_builder import build_record
@@ -104,19 +106,23 @@ def score(
     left_out: Path | None = None,
     checkpoint: Path | None = None,
     prediction_time: PredictionTime = None,
+    concept_map: Path | None = None,
     console: Console | None = None,
 ) -> Tally:
     """Score an export, or go on with a run that was stopped; print the summary.
 
     ``left_out`` (default: ``<results>.left-out.ndjson``) gets patients that failed and what the
-    export lacks. Raises ResultsUnusable, FhirError for an unusable export, and ModelError.
+    export lacks. ``concept_map``: a site's own codes. Raises ResultsUnusable, SettingsError,
+    FhirError for an unusable export, and ModelError.
     """
     console = console or Console(stderr=True)
     predictor = load_predictor(checkpoint or Settings().checkpoint)
     rest = left_out or results.with_name(f"{results.stem}.left-out.ndjson")
     with export_bars(console) as bars:
         show = shown_by(bars, "scoring patients")
-        tally = score_with(predictor, bulk, results, rest, prediction_time, on_progress=show)
+        tally = score_with(
+            predictor, bulk, results, rest, prediction_time, concept_map, on_progress=show
+        )
     console.print(tally.table())
     for sentence in (*tally.remarks_in_words(), f"Results: {results}. Left out: {rest}."):
         console.print(sentence, soft_wrap=True, highlight=False)
@@ -129,6 +135,7 @@ def score_with(
     results: Path,
     left_out: Path,
     prediction_time: PredictionTime = None,
+    concept_map: Path | None = None,
     *,
     on_progress: Callable[[BulkProgress], None] | None = None,
 ) -> Tally:
@@ -137,7 +144,8 @@ def score_with(
         if bulk.resolve() in path.resolve().parents:
             raise ResultsUnusable(f"{path} lies in the export and would be read with it.")
     tally = Tally()
-    terms = _terms(predictor, prediction_time, left_out)
+    codes = site_codes(concept_map)
+    terms = _terms(predictor, prediction_time, left_out, concept_map)
     with ScoreFiles(results, left_out, terms, tally.count) as files:
         tally.from_earlier_run = tally.patients
 
@@ -151,7 +159,7 @@ def score_with(
         for chart in charts:
             if files.has(f"Patient/{chart.patient_id}"):
                 continue
-            resource = scored(chart, predictor, moment, files.terms.started)
+            resource = scored(chart, predictor, moment, files.terms.started, codes)
             if resource["resourceType"] == "RiskAssessment":
                 files.add_result(resource)
             else:
@@ -161,12 +169,16 @@ def score_with(
 
 
 def scored(
-    chart: Chart, predictor: Predictor, moment: datetime | Literal["last"], now: datetime
+    chart: Chart,
+    predictor: Predictor,
+    moment: datetime | Literal["last"],
+    now: datetime,
+    codes: CodeTable | None = None,
 ) -> Json:
     """Return a patient's RiskAssessment, or the OperationOutcome that says why there is none."""
     patient = f"Patient/{chart.patient_id}"
     try:
-        record = _record(chart, moment, now)
+        record = _record(chart, moment, now, codes)
         if record is None:
             sentence = f"{patient} has no data with a time, so there is no last moment to score"
             return left_out(patient, "no-data", sentence)
@@ -177,20 +189,26 @@ def scored(
 
 
 def _record(
-    chart: Chart, moment: datetime | Literal["last"], now: datetime
+    chart: Chart, moment: datetime | Literal["last"], now: datetime, codes: CodeTable | None
 ) -> PatientRecord | None:
     if isinstance(moment, datetime):
-        return build_record(chart, moment)
-    return record_at_last_moment(chart, now)
+        return build_record(chart, moment, codes=codes)
+    return record_at_last_moment(chart, now, codes=codes)
 
 
-def _terms(predictor: Predictor, prediction_time: PredictionTime, left_out: Path) -> Terms:
-    """Return what makes two runs the same: the model's graphs and calibration, and the moment."""
+def _terms(
+    predictor: Predictor,
+    prediction_time: PredictionTime,
+    left_out: Path,
+    concept_map: Path | None,
+) -> Terms:
+    """Return what makes two runs the same: graphs, calibration, the site's codes, the moment."""
     checkpoint = predictor.checkpoint
     digest = hashlib.sha256(checkpoint.encode_graph + checkpoint.fuse_graph)
     for by_task in (checkpoint.calibration, checkpoint.conformal):
         plain = {task: fitted.to_json() for task, fitted in by_task.items()}
         digest.update(json.dumps(plain, sort_keys=True).encode())
+    digest.update(concept_map_digest(concept_map).encode())
     asked = "now" if prediction_time is None else str(prediction_time)
     info = checkpoint.info
     started = datetime.now(UTC).replace(microsecond=0)

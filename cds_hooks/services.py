@@ -8,13 +8,14 @@ date bound. What we fetch ourselves has that bound in both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from cds_hooks.settings import Settings
-from fhir_adapters.codes import load_variables
+from fhir_adapters.codes import CodeTable, load_variables, standard_codes
 
 SERVICE_ID = "meam-risk"
 _CDS_HOOKS_VERSION = {"2.0": "2.0.1", "3.0": "3.0.0"}
@@ -30,7 +31,8 @@ _BEDSIDE = (
     "pain_score",
 )
 _OBSERVATIONS_DAYS = 3  # the model looks back 48 h; a date-only bound cuts at midnight
-_NOTES_DAYS = 8  # and a week for notes
+NOTES_DAYS = 8  # and a week for notes
+_PLAIN_CODE = re.compile(r"[\w.~-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,14 @@ class ServiceDefinition:
         }
 
 
-def published_services(settings: Settings) -> tuple[ServiceDefinition, ...]:
-    """All services of this installation; ``(id, hook)`` pairs are unique."""
+def published_services(
+    settings: Settings, codes: CodeTable | None = None
+) -> tuple[ServiceDefinition, ...]:
+    """All services of this installation; ``(id, hook)`` pairs are unique.
+
+    ``codes``: those of the settings' ConceptMap, for what is asked by code.
+    """
+    templates = _templates(settings.device_categories, codes or standard_codes())
     return tuple(
         ServiceDefinition(
             id=SERVICE_ID,
@@ -121,14 +129,16 @@ def published_services(settings: Settings) -> tuple[ServiceDefinition, ...]:
                 " that is registered with us. Note attachments that are not inline are fetched"
                 " from that server."
             ),
-            prefetch=_templates(settings.device_categories),
+            prefetch=templates,
             dialect=settings.prefetch_dialect,
         )
         for hook in settings.hooks
     )
 
 
-def _templates(device_categories: tuple[str, ...]) -> tuple[PrefetchTemplate, ...]:
+def _templates(
+    device_categories: tuple[str, ...], codes: CodeTable
+) -> tuple[PrefetchTemplate, ...]:
     patient = PrefetchTemplate(
         key="patient",
         query="Patient/{{context.patientId}}",
@@ -151,7 +161,7 @@ def _templates(device_categories: tuple[str, ...]) -> tuple[PrefetchTemplate, ..
         "&_sort=-date&_count=20",
         display="clinical notes",
         resource_type="DocumentReference",
-        look_back_days=_NOTES_DAYS,
+        look_back_days=NOTES_DAYS,
     )
     reports = PrefetchTemplate(
         key="reports",
@@ -159,7 +169,7 @@ def _templates(device_categories: tuple[str, ...]) -> tuple[PrefetchTemplate, ..
         display="diagnostic reports",
         resource_type="DiagnosticReport",
         clinical=False,
-        look_back_days=_NOTES_DAYS,
+        look_back_days=NOTES_DAYS,
     )
     return (
         patient,
@@ -168,7 +178,7 @@ def _templates(device_categories: tuple[str, ...]) -> tuple[PrefetchTemplate, ..
         _observations("laboratory", "laboratory", "laboratory results"),
         notes,
         reports,
-        _bedside(),
+        _bedside(codes),
         *(
             _observations(_device_key(category), category, f"device data ({category})")
             for category in device_categories
@@ -180,14 +190,21 @@ def _observations(key: str, category: str, display: str) -> PrefetchTemplate:
     return _search(key, f"category={category}", display)
 
 
-def _bedside() -> PrefetchTemplate:
-    """Scores, fluids and oxygen: EHRs file them under any category, so they are asked by code."""
+def _bedside(table: CodeTable) -> PrefetchTemplate:
+    """Scores, fluids and oxygen: EHRs file them under any category, so they are asked by code.
+
+    A site's own code that has a character of the search syntax cannot be asked for.
+    """
     variables = load_variables()
-    codes = [
+    codes = dict.fromkeys(
         code
         for name in _BEDSIDE
-        for code in (*(variables[name].loinc or (name,)), *variables[name].snomed)
-    ]
+        for code in (
+            *(variables[name].loinc or (name,)),
+            *variables[name].snomed,
+            *filter(_PLAIN_CODE.fullmatch, table.local_codes(name)),
+        )
+    )
     return _search("bedside", f"code={','.join(codes)}", "scores, fluid balance and ventilation")
 
 

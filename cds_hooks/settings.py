@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cds_hooks.ehr_profiles import with_profiles
 from cds_hooks.errors import SettingsError
 from cds_hooks.keys import KeyRing, new_key
+from cds_hooks.settings_faults import faults_of
 from cds_hooks.toml_reader import read_table
-from cds_hooks.trust import TrustedIssuer, check_fhir_servers
+from cds_hooks.trust import TrustedIssuer
 
 _PACKAGED_CHECKPOINT = Path(__file__).parent.parent / "model" / "checkpoints" / "meam-risk"
 _FROM_ENVIRONMENT = {
@@ -40,13 +40,14 @@ class Thresholds:
     warning_from: float = 0.30  # about twice the base rate
     critical_from: float = 0.60
 
-    def check(self) -> None:
-        """Raise SettingsError unless 0 <= card <= warning <= critical <= 1."""
-        if not 0 <= self.card_from <= self.warning_from <= self.critical_from <= 1:
-            raise SettingsError(
-                "thresholds: expected 0 <= card_from <= warning_from <= critical_from <= 1, got"
-                f" {self.card_from}, {self.warning_from}, {self.critical_from}"
-            )
+
+@dataclass(frozen=True, slots=True)
+class CoolDown:
+    """When a finding that a user has seen for a patient is not shown again."""
+
+    hours: float = 0.0  # 0: every card is shown, and the same request gives the same answer
+    risk_step: float = 0.10  # a risk that rose by this much since is a new finding
+    repeat: Literal["nothing", "short"] = "nothing"  # "short": an info card with the figure only
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,11 @@ class Settings:
     profile: Literal["production", "development"] = "production"
     mode_auth: Literal["jwt", "open"] = "jwt"  # "open" asks nobody who they are
     mode: Literal["active", "shadow"] = "active"  # shadow computes and stores, shows nothing
-    kill_switch_file: Path | None = None  # while this file exists, hooks are answered with 503
+    kill_switch_file: Path | None = None  # read at each hook; empty: off; or a mode by service
     tls: Literal["none", "proxy", "direct"] = "none"  # who ends TLS; production needs one
     tls_certificate: Path | None = None  # PEM files, for tls = "direct"
     tls_key: Path | None = None
+    tls_client_ca: Path | None = None  # with it, only clients with a certificate of this CA
     bind: str = "127.0.0.1:5000"  # only this machine, unless told otherwise
 
     public_base_url: str = (
@@ -75,9 +77,11 @@ class Settings:
     protect_discovery: bool = False  # discovery tells nothing that is secret
 
     checkpoint: Path = _PACKAGED_CHECKPOINT
+    concept_map: Path | None = None  # FHIR ConceptMap from the site's own codes to LOINC
     database_url: str = "sqlite:///var/meam.sqlite"
     key_file: Path | None = None  # one Fernet key a line, the current one first
     keys: tuple[str, ...] = field(default=(), repr=False)
+    signing_keys: Path | None = None  # folder of our keys as a client of FHIR servers
 
     deadline_ms: int = 450  # the specification asks for an answer in about 500 ms
     compute_reserve_ms: int = 120  # of the deadline, kept for the model; the rest is for fetching
@@ -86,9 +90,12 @@ class Settings:
     max_concurrent_hooks: int = 4  # two cores; more at once only makes all of them late
     max_waiting_hooks: int = 32
     max_wait_ms: int = 1_500  # for a place, on top of the deadline; then 503
+    read_limit_ms: int = 10_000  # for a request to arrive whole; slower clients are cut off
+    workers: int = 1  # processes; each holds the model, about 200 MB, and max_concurrent_hooks
     fhir_connections: int = 16
 
     thresholds: Thresholds = field(default_factory=Thresholds)
+    cool_down: CoolDown = field(default_factory=CoolDown)
     show_low_risk: bool = False  # a card for low risk too
     quiet_when_uncertain: bool = False  # no card below card_from though the model is not sure
     quiet_despite_warnings: bool = False  # no card for low risk though the model warns
@@ -96,6 +103,7 @@ class Settings:
     stale_after_h: float = 24.0  # older values are marked on the card
     display_time_zone: str = "UTC"
     source_label: str = "MEAM risk (research)"
+    drift_from: float = 0.25  # stability index of an input that is worth a line in the log
     explanation_life_h: float = 24.0
     keep_cards_days: float = 400.0  # a year of feedback reports, and some
     audit_patient_ids: Literal["fingerprint", "plain"] = "fingerprint"
@@ -127,27 +135,8 @@ class Settings:
 
     def check(self) -> None:
         """Raise SettingsError for a combination that must not go into service."""
-        self.thresholds.check()
-        scheme = urlsplit(self.public_base_url).scheme
-        if self.production and self.tls == "none":
-            raise SettingsError(
-                'profile "production" needs TLS: set tls to "proxy" if a proxy in front of us ends'
-                ' it, or to "direct"; for a trial on one machine set profile = "development"'
-            )
-        if self.tls == "direct" and not (self.tls_certificate and self.tls_key):
-            raise SettingsError('tls "direct" needs tls_certificate and tls_key')
-        if self.production and scheme != "https":
-            raise SettingsError(f"public_base_url {self.public_base_url}: expected https")
-        if self.production and self.mode_auth == "open":
-            raise SettingsError('mode_auth "open" is for the development profile only')
-        if self.mode_auth == "jwt" and not self.issuers:
-            raise SettingsError('mode_auth "jwt" needs at least one [[issuers]] table')
-        if len({issuer.iss for issuer in self.issuers}) != len(self.issuers):
-            raise SettingsError("issuers: the same iss stands in two tables")
-        for issuer in self.issuers:
-            issuer.check(production=self.production)
-        check_fhir_servers(self.open_fhir_servers, "open_fhir_servers", production=self.production)
-        _check_times(self)
+        for fault in faults_of(self):
+            raise fault
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -155,11 +144,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values = os.environ if environ is None else environ
     table: dict[str, Any] = {}
     if "MEAM_CONFIG" in values:
-        table = _toml(Path(values["MEAM_CONFIG"]))
+        table = read_toml(Path(values["MEAM_CONFIG"]))
     table.update({name: values[key] for key, name in _FROM_ENVIRONMENT.items() if key in values})
     if "MEAM_KEYS" in values:
         table["keys"] = [key.strip() for key in values["MEAM_KEYS"].split(",") if key.strip()]
-    settings = read_table(Settings, table, "")
+    settings = read_table(Settings, with_profiles(table), "")
     settings.check()
     return settings
 
@@ -177,7 +166,8 @@ def development_settings(folder: Path, **changes: Any) -> Settings:
     return settings
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a file. Raises SettingsError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
@@ -198,17 +188,3 @@ def _keys_of_file(path: Path, *, create: bool) -> list[str]:
     except OSError as exc:
         raise SettingsError(f"{path}: the key file cannot be read: {exc.strerror}") from exc
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-
-
-def _check_times(settings: Settings) -> None:
-    if not 0 < settings.compute_reserve_ms < settings.deadline_ms <= settings.hard_limit_ms:
-        raise SettingsError(
-            "expected 0 < compute_reserve_ms < deadline_ms <= hard_limit_ms, got"
-            f" {settings.compute_reserve_ms}, {settings.deadline_ms}, {settings.hard_limit_ms}"
-        )
-    try:
-        ZoneInfo(settings.display_time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as exc:
-        raise SettingsError(
-            f"display_time_zone {settings.display_time_zone!r}: no such time zone here"
-        ) from exc

@@ -1,4 +1,7 @@
-"""What the service keeps: cards, explanations, seen JWT ids. All writes are transactions."""
+"""What the service keeps: cards, explanations, seen JWT ids. All writes are transactions.
+
+Every method raises StoreUnavailable where the database cannot be used now.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,28 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.exc import IntegrityError
 
-from cds_hooks import tables
+from cds_hooks import migrations, tables
 from cds_hooks.audit import AuditHead, append_audit
-from cds_hooks.errors import ExplanationNotFound, StoreError
-from cds_hooks.keys import KeyRing
+from cds_hooks.database import insert_once, open_engine, reading, writing
+from cds_hooks.errors import ExplanationNotFound
+from cds_hooks.keys import KeyRing, signature
+from cds_hooks.lasting_secrets import (
+    PATIENT,
+    fingerprint_secret,
+    keep_audit_secrets,
+    lacks_audit_secrets,
+    read_secrets,
+)
 from cds_hooks.stored_explanation import StoredExplanation, from_bytes, to_bytes
 
 Clock = Callable[[], datetime]
+_SWEEP_EVERY_S = 60.0  # expired JWT ids are forgotten this often, by each worker
+_MOST_SWEPT = 10_000  # so that no caller waits long: 160 a second between two sweeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,39 +58,53 @@ class Store:
     """The database behind the service. Safe to use from several threads and processes."""
 
     def __init__(self, url: str, keys: KeyRing, *, clock: Clock = utc_now) -> None:
-        self.engine = tables.open_engine(url)
+        """Open it; create or migrate it where needed. Raises StoreError, KeyLost."""
+        self.engine = open_engine(url)
         self.keys = keys
         self.clock = clock
-        self._create()
+        self._swept_s = clock().timestamp()
+        try:
+            migrations.prepare(self.engine, keys, clock())
+            secrets = self._secrets()
+        except BaseException:
+            self.engine.dispose()
+            raise
+        self._patient_secret = secrets[PATIENT]
+        self._fingerprint_secret = fingerprint_secret(secrets)
 
     def save_explanation(self, stored: StoredExplanation) -> None:
         """Keep what the explanation page of one card needs, encrypted, until it expires."""
-        with tables.writing(self.engine) as connection:
+        with writing(self.engine) as connection:
             self.add_explanation(connection, stored)
 
     def add_explanation(self, connection: Connection, stored: StoredExplanation) -> None:
         """As save_explanation, inside a transaction of the caller."""
+        place = tables.place(tables.explanations.c.payload, stored.card_uuid)
         connection.execute(
             insert(tables.explanations).values(
                 card_uuid=stored.card_uuid,
                 created_s=stored.created_at.timestamp(),
                 expires_s=stored.expires_at.timestamp(),
-                payload=self.keys.encrypt(to_bytes(stored)),
+                payload=self.keys.encrypt(to_bytes(stored), place),
             )
         )
 
     def load_explanation(self, card_uuid: str) -> StoredExplanation:
-        """Return it. Raises ExplanationNotFound (also when expired), KeyLost and
-        ExplanationUnreadable."""
-        table = tables.explanations
+        """Return it. Raises ExplanationNotFound (also when expired), KeyLost, CiphertextRefused
+        and ExplanationUnreadable."""
+        table, now = tables.explanations, self.clock()
         wanted = select(table.c.payload).where(
-            table.c.card_uuid == card_uuid, table.c.expires_s > self.clock().timestamp()
+            table.c.card_uuid == card_uuid, table.c.expires_s > now.timestamp()
         )
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             payload = connection.execute(wanted).scalar_one_or_none()
+        missing = ExplanationNotFound(f"no explanation is stored for card {card_uuid}")
         if payload is None:
-            raise ExplanationNotFound(f"no explanation is stored for card {card_uuid}")
-        return from_bytes(self.keys.decrypt(payload))
+            raise missing
+        stored = from_bytes(self.keys.decrypt(payload, tables.place(table.c.payload, card_uuid)))
+        if stored.expires_at <= now:  # expires_s is in clear text; whoever writes it can change it
+            raise missing
+        return stored
 
     def add_card(self, connection: Connection, card: StoredCard) -> None:
         """Remember a card, so that feedback can be joined to it."""
@@ -110,7 +136,7 @@ class Store:
         facts: Mapping[str, Any],
     ) -> AuditHead:
         """Keep all that one answered hook leaves behind, in one transaction."""
-        with tables.writing(self.engine) as connection:
+        with writing(self.engine) as connection:
             for card in cards:
                 self.add_card(connection, card)
             for stored in explanations:
@@ -125,57 +151,43 @@ class Store:
         The primary key decides, so two workers cannot both be first.
         """
         fingerprint = hashlib.sha256(json.dumps([issuer, jti]).encode("utf-8")).hexdigest()
-        try:
-            with tables.writing(self.engine) as connection:
-                connection.execute(
-                    insert(tables.replays).values(fingerprint=fingerprint, expires_s=expires_s)
-                )
-        except IntegrityError:
-            return False
-        return True
-
-    def purge(self, keep_cards: timedelta) -> dict[str, int]:
-        """Delete expired explanations and JWT ids, and cards older than the retention."""
-        now_s = self.clock().timestamp()
-        oldest_s = now_s - keep_cards.total_seconds()
-        doomed = {
-            "explanations": delete(tables.explanations).where(
-                tables.explanations.c.expires_s <= now_s
-            ),
-            "replays": delete(tables.replays).where(tables.replays.c.expires_s <= now_s),
-            "suggestions": delete(tables.suggestions).where(
-                tables.suggestions.c.card_uuid.in_(
-                    select(tables.cards.c.card_uuid).where(tables.cards.c.created_s < oldest_s)
-                )
-            ),
-            "cards": delete(tables.cards).where(tables.cards.c.created_s < oldest_s),
-            "feedback": delete(tables.feedback).where(tables.feedback.c.received_s < oldest_s),
-        }
-        with tables.writing(self.engine) as connection:
-            counts = {name: connection.execute(one).rowcount for name, one in doomed.items()}
-            append_audit(connection, self.keys, at=self.clock(), event="purge", facts=counts)
-        return counts
+        values = {"fingerprint": fingerprint, "expires_s": expires_s}
+        with writing(self.engine) as connection:
+            first = insert_once(connection, tables.replays, values)
+            self._sweep(connection)
+        return first
 
     def patient_fingerprint(self, patient_id: str) -> str:
-        """Name a patient without giving the id away; equal only under the same current key."""
-        return self.keys.signature("patient fingerprint", patient_id.encode("utf-8"))
+        """Name a patient without giving the id away; the same after keys were rotated."""
+        return signature(self._patient_secret, patient_id.encode("utf-8"))
+
+    def fingerprint(self, purpose: str, data: bytes) -> str:
+        """Name anything else so; equal only for the same purpose."""
+        return signature(self._fingerprint_secret, purpose.encode("utf-8") + b"\n" + data)
 
     def check(self) -> None:
-        """Read something. Raises SQLAlchemy's errors if the database cannot be used."""
-        with self.engine.connect() as connection:
+        """Read something. Raises StoreUnavailable if the database cannot be used."""
+        with reading(self.engine) as connection:
             connection.execute(select(tables.schema.c.version)).scalar_one()
 
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
 
-    def _create(self) -> None:
-        with tables.writing(self.engine) as connection:
-            tables.metadata.create_all(connection)
-            version = connection.execute(select(tables.schema.c.version)).scalar_one_or_none()
-            if version is None:
-                connection.execute(insert(tables.schema).values(version=tables.SCHEMA_VERSION))
-        if version not in (None, tables.SCHEMA_VERSION):
-            raise StoreError(
-                f"the database has schema version {version}, we know {tables.SCHEMA_VERSION}"
-            )
+    def _secrets(self) -> dict[str, bytes]:
+        with reading(self.engine) as connection:
+            held = read_secrets(connection, self.keys)
+        if lacks_audit_secrets(held, self.keys):
+            with writing(self.engine) as connection:
+                keep_audit_secrets(connection, self.keys, held)
+        return held
+
+    def _sweep(self, connection: Connection) -> None:
+        """Forget JWT ids that have expired, now and then: nobody could use them any more."""
+        now_s = self.clock().timestamp()
+        if now_s - self._swept_s < _SWEEP_EVERY_S:
+            return
+        self._swept_s = now_s
+        ids = tables.replays.c
+        expired = select(ids.fingerprint).where(ids.expires_s <= now_s).limit(_MOST_SWEPT)
+        connection.execute(delete(tables.replays).where(ids.fingerprint.in_(expired)))

@@ -1,21 +1,14 @@
-"""The database: tables, and the engine set up so that what was acknowledged stays.
+"""The tables, as the newest schema version has them; ``migrations`` says how older ones get there.
 
-SQLite in WAL mode by default, PostgreSQL by URL. Nothing in clear text here is clinical: payloads
-and comments are encrypted, patients appear as a keyed fingerprint only.
+Nothing in clear text here is clinical: explanations, risks and comments are encrypted, patients
+and users appear as keyed fingerprints only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
 from sqlalchemy import (
     Boolean,
     Column,
-    Connection,
-    Engine,
     Float,
     Integer,
     LargeBinary,
@@ -23,14 +16,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
-    make_url,
-    text,
+    false,
 )
-
-SCHEMA_VERSION = 1
-_AUDIT_LOCK = 0x6D65616D  # any constant: PostgreSQL's advisory lock of the audit chain
 
 metadata = MetaData()
 
@@ -70,18 +57,20 @@ suggestions = Table(
 feedback = Table(
     "feedback",
     metadata,
-    Column("fingerprint", String(64), primary_key=True),  # of the item: a replay is stored once
+    Column("fingerprint", String(64), primary_key=True),  # keyed, of the item: stored once
     Column("received_s", Float, nullable=False, index=True),
     Column("service_id", String(64), nullable=False),
     Column("issuer", Text, nullable=False),
     Column("card_uuid", String(128), nullable=False, index=True),
-    Column("known_card", Boolean, nullable=False),
+    Column("known_card", Boolean, nullable=False),  # a card of this service, sent to this issuer
     Column("outcome", String(16), nullable=False),
     Column("outcome_timestamp", String(64), nullable=False),
     Column("accepted", Text, nullable=False),  # JSON array of suggestion uuids
     Column("reason_code", Text),
     Column("reason_system", Text),
     Column("comment", LargeBinary),  # encrypted
+    # False where a suggestion is named that this card did not have.
+    Column("known_suggestions", Boolean, nullable=False, server_default=false()),
 )
 
 replays = Table(
@@ -103,40 +92,36 @@ audit = Table(
     Column("signature", String(64), nullable=False),
 )
 
+shown_findings = Table(  # the memory of cool_down.py
+    "shown_findings",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),  # keyed, of user, patient and finding
+    Column("shown_s", Float, nullable=False, index=True),
+    Column("payload", LargeBinary, nullable=False),  # encrypted: risk, indicator, hook instance
+)
 
-def open_engine(url: str) -> Engine:
-    """Connect, and create what is not there yet. Makes the folder of a SQLite file."""
-    address = make_url(url)
-    if address.get_backend_name() == "sqlite" and address.database not in (None, "", ":memory:"):
-        Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
+audit_head = Table(  # one row: what allows to continue the chain, see audit.py
+    "audit_head",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("seal", String(64), nullable=False),
+)
 
+lasting_secrets = Table(  # what has to outlive a rotation of keys, see lasting_secrets.py
+    "lasting_secrets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),  # encrypted
+)
 
-@contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that writes; committed at the end, rolled back on an error."""
-    with engine.connect().execution_options(meam_writes=True) as connection, connection.begin():
-        yield connection
-
-
-def lock_audit(connection: Connection) -> None:
-    """Let one writer at a time extend the audit chain, until the transaction ends."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _AUDIT_LOCK})
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
-        connection.execute(f"PRAGMA {pragma}")
+ENCRYPTED = (  # each with its primary key; NULL where there is nothing
+    explanations.c.payload,
+    feedback.c.comment,
+    shown_findings.c.payload,
+    lasting_secrets.c.secret,
+)
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later can fail with SQLITE_BUSY at once, whatever
-    # the busy timeout; IMMEDIATE takes the write lock at the start and waits for it.
-    writes = connection.get_execution_options().get("meam_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def place(column: Column[bytes], row: str) -> str:
+    """Name where a ciphertext stands, so that it is worth nothing in another row or column."""
+    return f"{column.table.name}.{column.name} {row}"

@@ -11,17 +11,30 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from cds_hooks.drift import Drift, Reference, stability_figures
+from model.prediction import Explanation
+from model.record import PatientRecord
+
+Stage = Callable[[str], AbstractContextManager[None]]  # measures what its block does
 Logger = structlog.typing.FilteringBoundLogger
 _LATENCY_S = (0.01, 0.02, 0.04, 0.06, 0.09, 0.12, 0.2, 0.3, 0.45, 0.7, 1.0, 2.0, 5.0, 10.0)
+_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 _ROOT = Path(__file__).parent.parent
+
+
+def unmeasured(_stage: str) -> AbstractContextManager[None]:
+    """Measure nothing."""
+    return nullcontext()
 
 
 def configure_logging(stream: TextIO | None = None) -> None:
@@ -64,10 +77,14 @@ def _short(filename: str) -> str:
 
 
 class Figures:
-    """The Prometheus figures of one application."""
+    """The Prometheus figures of one application; under several workers, of all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
+        """``shared``: several workers add up their figures in gunicorn's folder for them."""
+        self._shared = shared
         self.registry = CollectorRegistry()
+        self._drift: Drift | None = None
+        self._bin_count = 0
         self._answers = Counter(
             "meam_http_answers",
             "Answers by route and status.",
@@ -91,6 +108,18 @@ class Figures:
             "meam_abstentions",
             "Predictions that were not given, or are uncertain.",
             ["kind"],
+            registry=self.registry,
+        )
+        self._held_back = Counter(
+            "meam_cards_held_back",
+            "Cards that the cool-down held back or shortened.",
+            registry=self.registry,
+        )
+        self._agreement = Histogram(
+            "meam_agreement",
+            "Share of the strongest findings that two methods have in common.",
+            ["methods"],
+            buckets=_SHARES,
             registry=self.registry,
         )
         self._limits = Counter(
@@ -124,7 +153,7 @@ class Figures:
         self._cards.labels(service, indicator).inc()
 
     def abstained(self, kind: str) -> None:
-        """Count a prediction that is "not applicable" or "uncertain"."""
+        """Count a prediction that is "not applicable", "uncertain" or "unexplained"."""
         self._abstentions.labels(kind).inc()
 
     def limited(self, key: str, reason: str) -> None:
@@ -140,7 +169,52 @@ class Figures:
         """Count a refused JWT."""
         self._refused_callers.labels(reason).inc()
 
+    def held_back(self) -> None:
+        """Count a card that the cool-down held back or shortened."""
+        self._held_back.inc()
+
+    def explained(self, explanation: Explanation) -> None:
+        """Count how far the methods agree on one explanation."""
+        agreement = explanation.agreement
+        if agreement.attention_shap_top5 is not None:
+            self._agreement.labels("attention, SHAP").observe(agreement.attention_shap_top5)
+        compared = agreement.shap_lime_note_compared
+        if agreement.shap_lime_note_common is not None and compared:
+            self._agreement.labels("LIME, SHAP").observe(agreement.shap_lime_note_common / compared)
+
+    def watch(self, reference: Reference, warn_from: float) -> None:
+        """From now on compare inputs with those of training."""
+        self._drift = Drift(reference, self.registry, warn_from)
+        self._bin_count = reference.bin_count
+
+    def seen(self, record: PatientRecord) -> None:
+        """Count the inputs of a record, where they are watched."""
+        if self._drift is not None:
+            self._drift.seen(record)
+
     def page(self) -> bytes:
-        """All figures as Prometheus reads them."""
-        text: Any = generate_latest(self.registry)
+        """All figures as Prometheus reads them, with the stability index of each input."""
+        text: Any = generate_latest(_Snapshot(self._collected(), self._bin_count))
         return bytes(text)
+
+    def _collected(self) -> list[Metric]:
+        if not self._shared:
+            return list(self.registry.collect())
+        together = CollectorRegistry()
+        MultiProcessCollector(together)
+        return list(together.collect())
+
+
+class _Snapshot(CollectorRegistry):
+    """What was collected once, and what follows from it."""
+
+    def __init__(self, metrics: list[Metric], bin_count: int) -> None:
+        super().__init__()
+        self._metrics = metrics
+        self._bin_count = bin_count
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics."""
+        yield from self._metrics
+        if self._bin_count:
+            yield stability_figures(self._metrics, self._bin_count)

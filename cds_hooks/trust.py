@@ -6,7 +6,7 @@ that a hospital typed in, one ``jku`` or several, or keys handed over once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ ASYMMETRIC = (
     *("ES384", "RS384", "ES256", "ES512", "RS256", "RS512"),
     *("PS256", "PS384", "PS512", "EdDSA"),
 )
+_LONGEST_LIFE_S = 3600  # best practices of the specification: "no more than an hour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +37,74 @@ class TrustedIssuer:
     services: tuple[str, ...] = ()  # if any are listed, only these may be called
     fhir_servers: tuple[str, ...] = ()  # base URLs that we may call back
     link_hosts: tuple[str, ...] = ()  # if any are listed, links elsewhere are left out of cards
+    cors_origins: tuple[str, ...] = ()  # browser clients of this issuer, exact origins
+    longest_life_s: int = 3600  # of a JWT; "no more than an hour", the sandbox takes five minutes
     prefetch_only: bool = False  # never call back, ignore fhirServer
     action_selection_behavior: bool = False  # the client is known to support it (v3)
 
-    def check(self, *, production: bool) -> None:
-        """Raise SettingsError for anything that cannot be trusted."""
+    def faults(self, path: str, *, production: bool) -> Iterator[SettingsError]:
+        """Yield all that cannot be trusted; ``path`` is "issuers[0]"."""
         where = f"issuer {self.iss or '(empty)'}"
         if not self.iss:
-            raise SettingsError(f"{where}: iss must not be empty")
+            yield SettingsError(
+                f"{where}: iss must not be empty",
+                setting=f"{path}.iss",
+                fix="write the iss that the JWTs of this EHR name, letter by letter",
+            )
         wrong = [name for name in self.algorithms if name not in ASYMMETRIC]
         if wrong or not self.algorithms:
-            raise SettingsError(
-                f"{where}: algorithms {wrong}: expected some of {', '.join(ASYMMETRIC)}"
+            yield SettingsError(
+                f"{where}: algorithms {wrong}: expected some of {', '.join(ASYMMETRIC)}",
+                setting=f"{path}.algorithms",
+                fix="leave it out for ES384 and RS384, or name what the EHR signs with",
             )
         if not (self.jku or self.jwks_file or self.jwks):
-            raise SettingsError(f"{where}: one of jku, jwks_file and jwks must be set")
-        for url in self.jku:
-            _check_scheme(url, f"{where}: jku", production=production)
-        check_fhir_servers(self.fhir_servers, where, production=production)
+            yield SettingsError(
+                f"{where}: one of jku, jwks_file and jwks must be set",
+                setting=path,
+                fix="set jku to the address of the EHR's JWK set, or jwks_file to a copy of it",
+            )
+        if not 0 < self.longest_life_s <= _LONGEST_LIFE_S:
+            yield SettingsError(
+                f"{where}: longest_life_s {self.longest_life_s}: expected 1 to {_LONGEST_LIFE_S}",
+                setting=f"{path}.longest_life_s",
+            )
+        yield from origin_faults(self.cors_origins, f"{path}.cors_origins")
+        for number, url in enumerate(self.jku):
+            yield from _scheme_faults(
+                url, f"{where}: jku", f"{path}.jku[{number}]", production=production
+            )
+        yield from fhir_server_faults(
+            self.fhir_servers, where, f"{path}.fhir_servers", production=production
+        )
 
 
-def check_fhir_servers(urls: tuple[str, ...], where: str, *, production: bool) -> None:
-    """Raise SettingsError for a FHIR server that we would refuse to call."""
-    for url in urls:
-        _check_scheme(url, f"{where}: FHIR server", production=production)
-        _normal(url, where)
+def fhir_server_faults(
+    urls: tuple[str, ...], where: str, path: str, *, production: bool
+) -> Iterator[SettingsError]:
+    """Yield the FHIR servers that we would refuse to call."""
+    for number, url in enumerate(urls):
+        setting = f"{path}[{number}]"
+        yield from _scheme_faults(url, f"{where}: FHIR server", setting, production=production)
+        try:
+            _normal(url, where)
+        except SettingsError as exc:
+            exc.setting = setting
+            exc.fix = "write the base URL alone, without user, query or fragment"
+            yield exc
+
+
+def origin_faults(origins: tuple[str, ...], path: str) -> Iterator[SettingsError]:
+    """Yield what no browser sends as an Origin: a path, a trailing slash, a wildcard."""
+    for number, origin in enumerate(origins):
+        parts = urlsplit(origin)
+        if parts.scheme in ("https", "http") and origin == f"{parts.scheme}://{parts.netloc}":
+            continue
+        yield SettingsError(
+            f"{path}: {origin!r} is not an origin",
+            setting=f"{path}[{number}]",
+            fix="write scheme, host and port only, as https://ehr.example.org",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +119,11 @@ class Caller:
     def iss(self) -> str:
         """The issuer's name, "open" where nobody was authenticated."""
         return self.issuer.iss if self.issuer else "open"
+
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """Browser pages that may read the answers to this caller, beside those of all."""
+        return self.issuer.cors_origins if self.issuer else ()
 
     def allow_service(self, service_id: str) -> None:
         """Raise NotAllowed if this issuer may not call this service."""
@@ -113,7 +162,11 @@ def _normal(url: str, where: str) -> str:
     return f"{origin}{urlsplit(base).path.rstrip('/')}"
 
 
-def _check_scheme(url: str, where: str, *, production: bool) -> None:
+def _scheme_faults(url: str, where: str, path: str, *, production: bool) -> Iterator[SettingsError]:
     schemes = ("https",) if production else ("https", "http")
     if urlsplit(url).scheme not in schemes:
-        raise SettingsError(f"{where} {url}: expected {' or '.join(schemes)}")
+        yield SettingsError(
+            f"{where} {url}: expected {' or '.join(schemes)}",
+            setting=path,
+            fix="use the https address" if production else "begin it with https:// or http://",
+        )

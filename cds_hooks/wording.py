@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from cds_hooks.cards import SUMMARY_LIMIT, Card, Indicator, Link, Source
@@ -65,6 +65,33 @@ def write_card(
         links=(link,),
     )
     return Written(card, tokens)
+
+
+def repeated_card(
+    card: Card, prediction: Prediction, shown_at: datetime, settings: Settings
+) -> Card:
+    """The short form of a card whose finding the user has seen: the figure, and when."""
+    zone = ZoneInfo(settings.display_time_zone)
+    when = f"{shown_at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+    if prediction.tasks:
+        task = prediction.tasks[0]
+        said = f"Risk of {plain(task.display, 40)}: {percent(task.probability)}"
+    else:
+        said = "No risk estimate"
+    blocks = [
+        f"The card with the reasons was shown to you at {when} and has not changed by much since."
+        " It is shown again when the risk has risen or some hours have passed; the link leads to"
+        " the reasons as they are now.",
+        _open_mode(settings),
+    ]
+    return replace(
+        card,
+        summary=f"{said}, as shown to you at {when}.",
+        indicator="info",
+        detail="\n\n".join(block for block in blocks if block),
+        suggestions=(),
+        selection_behavior="",
+    )
 
 
 def indicator(probability: float, thresholds: Thresholds) -> Indicator:
@@ -227,15 +254,19 @@ def _agreement(explanation: Explanation | None) -> str:
 
 def _about(prediction: Prediction, settings: Settings, moment: Moment) -> list[str]:
     now = moment.now.astimezone(moment.zone)
-    blocks = [
+    return [
         f"Model {escaped(prediction.model_name)} {escaped(prediction.model_version)},"
         f" as of {now:%Y-%m-%d %H:%M %Z}. {escaped(prediction.trained_on, 400)}"
         " For adult inpatients. Research software, not a medical device, and not validated at"
-        " this hospital: it does not replace clinical judgement."
+        " this hospital: it does not replace clinical judgement.",
+        _open_mode(settings),
     ]
-    if settings.mode_auth == "open":
-        blocks.append("This service runs in open development mode: callers are not authenticated.")
-    return blocks
+
+
+def _open_mode(settings: Settings) -> str:
+    if settings.mode_auth != "open":
+        return ""
+    return "This service runs in open development mode: callers are not authenticated."
 
 
 def _moment(prediction: Prediction, settings: Settings) -> Moment:

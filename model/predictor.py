@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,12 +17,20 @@ from model.calibration import availability_pattern, risk_group
 from model.checkpoint import Checkpoint, TaskSpec, load_checkpoint
 from model.errors import CheckpointIncompatible
 from model.explain import ExplanationBudget, TokenGame, explain
+from model.input_reference import input_reference
 from model.onnx_network import OnnxNetwork
 from model.prediction import Applicability, Explanation, Prediction, TaskPrediction
 from model.record import Demographics, PatientRecord
 from model.sentence_encoder import MiniLMEncoder, SentenceEncoder
 from model.timely_notes import TimelyEmbedding
 from model.tokens import EMBEDDING_WIDTH, Floats, TokenArrays, tokenize
+
+Stage = Callable[[str], AbstractContextManager[None]]  # measures what its block does
+
+
+def unmeasured(_stage: str) -> AbstractContextManager[None]:
+    """Measure nothing."""
+    return nullcontext()
 
 
 class Predictor:
@@ -34,8 +43,12 @@ class Predictor:
         *,
         threads: int = 2,
         budget: ExplanationBudget | None = None,
+        stage: Stage = unmeasured,
     ) -> None:
-        """Raise CheckpointIncompatible where training used another encoder."""
+        """``stage`` is entered around "encode", "fuse" and "explain".
+
+        Raise CheckpointIncompatible where training used another encoder.
+        """
         info = checkpoint.info
         if info.sentence_encoder != encoder.identity:
             raise CheckpointIncompatible(
@@ -46,6 +59,8 @@ class Predictor:
         self.network = OnnxNetwork(checkpoint.encode_graph, checkpoint.fuse_graph, threads=threads)
         self.encoder = encoder
         self.budget = budget or ExplanationBudget()
+        self.input_reference = input_reference(checkpoint.tokens, checkpoint.normalisation)
+        self._stage = stage
 
     def __call__(
         self, record: PatientRecord, *, deadline_s: float | None = None
@@ -58,7 +73,8 @@ class Predictor:
         """
         reasons, warnings = check_patient(record)
         timely = TimelyEmbedding(self.encoder, deadline_s)
-        tokens = tokenize(record, self.checkpoint.tokens, no_embedding if reasons else timely)
+        with self._stage("encode"):
+            tokens = tokenize(record, self.checkpoint.tokens, no_embedding if reasons else timely)
         more_reasons, more_warnings = check_data(
             tokens, self.checkpoint.tokens, self.checkpoint.applicability
         )
@@ -67,22 +83,24 @@ class Predictor:
         )
         if not checks.applicable:
             return self._prediction(record, checks, ()), None
-        memory = self.network.encode(tokens)
-        fused = self.network.fuse(memory, np.ones((1, tokens.token_count), np.bool_))
+        with self._stage("fuse"):
+            memory = self.network.encode(tokens)
+            fused = self.network.fuse(memory, np.ones((1, tokens.token_count), np.bool_))
         pattern = availability_pattern(checks.available)
         specs = self.checkpoint.info.tasks
         tasks = tuple(
             self._task(spec, float(logit), pattern)
             for spec, logit in zip(specs, fused.logits[0], strict=True)
         )
-        explanation = explain(
-            TokenGame(self.network, memory, task=0),
-            tokens,
-            fused.attention[0],
-            task=specs[0].name,
-            budget=self.budget,
-            deadline_s=deadline_s,
-        )
+        with self._stage("explain"):
+            explanation = explain(
+                TokenGame(self.network, memory, task=0),
+                tokens,
+                fused.attention[0],
+                task=specs[0].name,
+                budget=self.budget,
+                deadline_s=deadline_s,
+            )
         return self._prediction(record, checks, tasks), explanation
 
     def tokenize(self, record: PatientRecord) -> TokenArrays:
@@ -145,6 +163,7 @@ def load_predictor(
     encoder_path: Path | str | None = None,
     threads: int = 2,
     budget: ExplanationBudget | None = None,
+    stage: Stage = unmeasured,
 ) -> Predictor:
     """Load a checkpoint folder and the sentence encoder.
 
@@ -153,4 +172,4 @@ def load_predictor(
     """
     checkpoint = load_checkpoint(Path(path))
     encoder = MiniLMEncoder(Path(encoder_path) if encoder_path else None, threads=threads)
-    return Predictor(checkpoint, encoder, threads=threads, budget=budget)
+    return Predictor(checkpoint, encoder, threads=threads, budget=budget, stage=stage)

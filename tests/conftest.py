@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.fhir_server import fhir_server
+from tests.postgresql import postgres
 
-__all__ = ["fhir_server"]
+__all__ = ["fhir_server", "postgres"]

@@ -86,6 +86,7 @@ class Page:
     used: tuple[tuple[str, int], ...]
     limitations: tuple[ReportLine, ...]
     left_out: tuple[ReportLine, ...]
+    remarks: tuple[ReportLine, ...]
     model: str
     trained_on: str
     service: str
@@ -113,7 +114,9 @@ def page_of(stored: StoredExplanation) -> Page:
         sources=_sources(explanation),
         read=tuple(sorted(record.report.resources_read.items())),
         used=_values_used(stored),
-        limitations=(*stored.limitations, *record.report.incomplete),
+        # A card is stored with the report's own lines: each is shown once.
+        limitations=tuple(dict.fromkeys((*stored.limitations, *record.report.incomplete))),
+        remarks=record.report.remarks,
         left_out=record.report.left_out,
         model=f"{prediction.model_name} {prediction.model_version}",
         trained_on=prediction.trained_on,

@@ -8,11 +8,13 @@ import structlog
 from flask import Blueprint, Response, make_response, render_template
 
 from cds_hooks.errors import (
+    CiphertextRefused,
     ExplanationNotFound,
     ExplanationUnreadable,
     KeyLost,
     LinkExpired,
     LinkInvalid,
+    StoreUnavailable,
 )
 from cds_hooks.explanation_page.page import page_of
 from cds_hooks.links import EXPLANATION_PATH, ExplanationLinks
@@ -41,6 +43,11 @@ GONE = (
     "This explanation is no longer available",
     "Links to explanations expire, and explanations are deleted after a time. "
     "Opening the patient's chart again gives a new card with a new link.",
+)
+LATER = (
+    503,
+    "This explanation cannot be shown now",
+    "The service cannot reach its database. Please try again in a few minutes.",
 )
 UNREADABLE = (
     500,
@@ -71,7 +78,10 @@ def _show(store: Store, links: ExplanationLinks, token: str) -> Response:
         return _sorry(*NOT_OURS)
     except (LinkExpired, ExplanationNotFound):
         return _sorry(*GONE)
-    except (KeyLost, ExplanationUnreadable) as exc:
+    except StoreUnavailable as exc:
+        structlog.get_logger().error("explanation unavailable", reason=exc.reason)
+        return _sorry(*LATER)
+    except (KeyLost, CiphertextRefused, ExplanationUnreadable) as exc:
         structlog.get_logger().error("explanation unreadable", card=card_uuid, reason=str(exc))
         return _sorry(*UNREADABLE)
     return _answer(200, render_template("explanation_page/page.html", page=page_of(stored)))
@@ -83,7 +93,8 @@ def _sorry(status: int, title: str, sentence: str) -> Response:
 
 
 def _answer(status: int, body: str) -> Response:
-    response = make_response(body, status)
+    # JSON can hold half a character (a lone surrogate), which no encoding can; it becomes "?".
+    response = make_response(body.encode("utf-8", "replace"), status)
     response.headers.update(HEADERS)
     response.headers["Cache-Control"] = "no-store"
     return response

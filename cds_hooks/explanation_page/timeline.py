@@ -136,6 +136,7 @@ def _device_chart(
         _mark(token, patch, largest, axes) for token, patch in own if _level(token, largest)
     )
     title = own[0][1].display if own else series.channel.replace("_", " ").capitalize()
+    title += f", {series.device_name}" if series.device_name else ""
     unit = unit_text(series.unit)
     low, high = number(float(values.min())), number(float(values.max()))
     return Chart(

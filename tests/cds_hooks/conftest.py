@@ -19,6 +19,17 @@ from tests.cds_hooks import world
 Service = Callable[..., FlaskClient]
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, of each kind that the service may run on."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 's.sqlite'}"
+        return
+    cluster = request.getfixturevalue("postgres")
+    with cluster.schema() as name:
+        yield cluster.url(name)
+
+
 @pytest.fixture
 def predictor() -> world.LinearPredictor:
     return world.LinearPredictor()

@@ -12,6 +12,8 @@ from werkzeug import Request, Response
 
 from tests.cds_hooks import world
 
+FURTHER = {"metadata", "Device", "DeviceMetric", "Composition"}
+
 
 class FhirStub:
     """Answers by prefetch key: a resource, a status, or a Response."""
@@ -25,8 +27,8 @@ class FhirStub:
 
     @property
     def asked(self) -> list[str]:
-        """The keys that were asked for, in the order of the templates."""
-        return sorted({key_of(request) for request in self.requests})
+        """The prefetch keys that were asked for, sorted; further look-ups are left out."""
+        return sorted({key_of(request) for request in self.requests} - FURTHER)
 
     def headers(self, name: str) -> set[str | None]:
         return {request.headers.get(name) for request in self.requests}

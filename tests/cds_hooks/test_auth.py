@@ -24,6 +24,7 @@ from cds_hooks.errors import NotReady, Unauthenticated
 from cds_hooks.jwks import KeySets
 from cds_hooks.keys import KeyRing, new_key
 from cds_hooks.parts import parts_of
+from cds_hooks.retention import purge
 from cds_hooks.store import Store
 from cds_hooks.trust import TrustedIssuer
 from fhir_adapters.client import new_session
@@ -455,7 +456,7 @@ def test_r75_seen_ids_are_forgotten_after_they_expire(tmp_path: Path) -> None:
     now_s = world.NOW.timestamp()
     store.first_use("iss", "old", now_s - 1)
     store.first_use("iss", "new", now_s + 1)
-    assert store.purge(timedelta(days=1))["replays"] == 1
+    assert purge(store, timedelta(days=1))["replays"] == 1
     assert store.first_use("iss", "old", now_s + 1)
     assert not store.first_use("iss", "new", now_s + 1)
     store.close()
@@ -518,3 +519,80 @@ def test_r80_links_go_only_to_agreed_hosts(secured: Any) -> None:
     for hosts, expected in (((), True), (("cds.example.org",), True), (("other.org",), False)):
         (card,) = _post(secured(link_hosts=hosts), token()).json["cards"]
         assert ("links" in card) is expected
+
+
+def test_r69_a_key_of_one_issuer_does_not_sign_for_another(service: Service) -> None:
+    other = issuer(
+        iss="https://b.example.org", jwks={"keys": [jwk(rsa_key())]}, algorithms=("RS384",)
+    )
+    client = service(mode_auth="jwt", public_base_url=signing.BASE, issuers=(issuer(), other))
+    assert _post(client, token()).status_code == 200
+    _refused(_post(client, token(iss="https://b.example.org")))
+    assert _post(client, token(rsa_key(), "RS384", iss=other.iss)).status_code == 200
+    _refused(_post(client, token(rsa_key(), "RS384")))
+
+
+def test_r69_a_key_inside_the_jwt_is_not_used(client: FlaskClient, httpserver: HTTPServer) -> None:
+    attacker = ec.generate_private_key(ec.SECP384R1())
+    url = httpserver.url_for("/x5u")
+    httpserver.expect_request("/x5u").respond_with_data("")
+    for header in ({"jwk": jwk(attacker)}, {"x5u": url}, {"x5c": ["AA=="]}):
+        _refused(_post(client, _signed(header, attacker)))
+    assert httpserver.log == []
+
+
+def test_r69_alg_is_compared_letter_by_letter(client: FlaskClient) -> None:
+    for algorithm in ("es384", "ES384 ", "None", "NONE", None, 384, ["ES384"]):
+        _refused(_post(client, _signed({"alg": algorithm})))
+
+
+@pytest.mark.parametrize("part", ["header", "claims"])
+def test_r77_deeply_nested_tokens_are_401(client: FlaskClient, part: str) -> None:
+    deep = _b64(("[" * 6_000 + "]" * 6_000).encode())
+    good = token().split(".")
+    good[0 if part == "header" else 1] = deep
+    _refused(_post(client, ".".join(good)))
+
+
+def test_r71_the_jku_of_another_issuer_is_foreign_too(
+    service: Service, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/a").respond_with_json({"keys": []})
+    httpserver.expect_request("/b").respond_with_json(JWKS)
+    a = issuer(jwks={}, jku=(httpserver.url_for("/a"),))
+    b = issuer(iss="https://b.example.org", jwks={}, jku=(httpserver.url_for("/b"),))
+    client = service(mode_auth="jwt", public_base_url=signing.BASE, issuers=(a, b))
+    _refused(_post(client, token(header={"jku": b.jku[0]})))
+    assert httpserver.log == []
+
+
+def test_r72_without_the_issuers_keys_503_and_no_card(secured: Any, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/jwks").respond_with_data("", status=500)
+    client = secured(jwks={}, jku=(httpserver.url_for("/jwks"),))
+    for _ in range(3):
+        response = _post(client, token())
+        assert response.status_code == 503
+        assert response.headers["Retry-After"] == "5"
+    assert len(httpserver.log) == 1, "a server that fails is asked once in half a minute"
+    httpserver.clear()
+
+
+def test_r74_a_shorter_life_for_one_issuer(secured: Any) -> None:
+    client = secured(longest_life_s=300)
+    now = int(world.NOW.timestamp())
+    assert _post(client, token(exp=now + 300)).status_code == 200
+    _refused(_post(client, token(exp=now + 301)))
+
+
+def test_r73_the_audience_of_another_issuer_does_not_count(service: Service) -> None:
+    other = issuer(iss="https://b.example.org", audiences=("typed in",))
+    client = service(mode_auth="jwt", public_base_url=signing.BASE, issuers=(issuer(), other))
+    assert _post(client, token(iss=other.iss, aud="typed in")).status_code == 200
+    _refused(_post(client, token(aud="typed in")))
+
+
+def test_r68_a_byte_changed_anywhere_is_refused(client: FlaskClient) -> None:
+    good = _signed({})
+    for place in range(0, len(good), 23):
+        changed = good[:place] + ("A" if good[place] != "A" else "B") + good[place + 1 :]
+        _refused(_post(client, changed))

@@ -250,6 +250,19 @@ def test_r39_nothing_to_say_is_an_empty_list(client: FlaskClient) -> None:
     assert response.json == {"cards": []}
 
 
+def test_r53_r54_our_cards_start_nothing_by_themselves(client: FlaskClient) -> None:
+    answer = client.post(URL, json=world.hook_request()).json
+    assert "systemActions" not in answer
+    for card in answer["cards"]:
+        assert not [link for link in card["links"] if "autolaunchable" in link]
+
+
+def test_r43_the_icon_that_a_card_names_is_served(client: FlaskClient) -> None:
+    (card,) = client.post(URL, json=world.hook_request()).json["cards"]
+    icon = card["source"]["icon"]
+    assert client.get(icon.removeprefix("http://127.0.0.1:5000")).mimetype == "image/png"
+
+
 def test_r50_override_reasons_have_displays(client: FlaskClient) -> None:
     (card,) = client.post(URL, json=world.hook_request()).json["cards"]
     assert len(card["overrideReasons"]) == 6

@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 
 from cds_hooks.audit import append_audit
 from cds_hooks.cli import main
+from cds_hooks.database import writing
 from cds_hooks.keys import KeyRing
 from cds_hooks.store import Store, utc_now
-from cds_hooks.tables import audit, writing
+from cds_hooks.tables import audit
 
 
 def run(*arguments: str | Path) -> Result:
@@ -85,7 +86,7 @@ def test_an_untouched_audit_log_verifies(config):
             )
     store.close()
     result = run("verify-audit", "--config", config)
-    assert (result.exit_code, result.output) == (0, "The audit log is whole: 3 lines.\n")
+    assert (result.exit_code, result.output) == (0, "The audit log is whole: 4 lines.\n")
 
 
 def test_an_edited_audit_line_is_named(config):

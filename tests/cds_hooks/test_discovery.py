@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from cds_hooks.errors import SettingsError
 from cds_hooks.services import published_services
 from tests.cds_hooks import world
 from tests.cds_hooks.conftest import Service
@@ -84,10 +85,11 @@ def test_r12_one_id_on_several_hooks(service: Service) -> None:
         assert client.post("/cds-services/meam-risk", json=request).status_code == 200
 
 
-def test_encounter_start_needs_an_encounter(service: Service) -> None:
-    request = world.hook_request(hook="encounter-start")
+@pytest.mark.parametrize("hook", ["encounter-start", "encounter-discharge"])
+def test_r23_hooks_of_an_encounter_need_one(service: Service, hook: str) -> None:
+    request = world.hook_request(hook=hook)
     del request["context"]["encounterId"]
-    response = service(hooks=("encounter-start",)).post("/cds-services/meam-risk", json=request)
+    response = service(hooks=(hook,)).post("/cds-services/meam-risk", json=request)
     assert response.status_code == 400
     assert "$.context.encounterId" in response.json["issue"][0]["diagnostics"]
 
@@ -97,6 +99,22 @@ def test_r13_version_is_semver_of_the_specification(
     service: Service, dialect: str, version: str
 ) -> None:
     assert _services(service(prefetch_dialect=dialect))[0]["version"] == version
+
+
+def test_r12_no_hook_is_published_twice(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="a hook stands twice"):
+        world.settings(tmp_path, hooks=("patient-view", "patient-view"))
+
+
+def test_r14_all_three_hooks_have_the_published_version(service: Service) -> None:
+    hooks = ("patient-view", "encounter-start", "encounter-discharge")
+    client = service(hooks=hooks)
+    assert [(one["hook"], one["hookVersion"]) for one in _services(client)] == [
+        (hook, "1.0") for hook in hooks
+    ]
+    for hook in hooks:
+        answer = client.post("/cds-services/meam-risk", json=world.hook_request(hook=hook))
+        assert len(answer.json["cards"]) == 1
 
 
 def test_r14_hook_version_is_the_published_one(client: FlaskClient) -> None:

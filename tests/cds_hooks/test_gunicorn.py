@@ -5,96 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import requests
 
-from cds_hooks.audit import verify_audit
-from cds_hooks.keys import KeyRing, new_key
+from cds_hooks.audit_check import verify_audit
+from cds_hooks.keys import KeyRing
 from cds_hooks.store import Store
-from tests.cds_hooks import world
+from tests.cds_hooks.running import KEY, Running
 
-ROOT = Path(__file__).parent.parent.parent
 FORBIDDEN = ("torch", "transformers", "shap", "lime")
-KEY = new_key()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Running:
-    """gunicorn with our configuration, and settings of a test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.base = f"http://127.0.0.1:{free_port()}"
-        self.database = f"sqlite:///{folder / 'meam.sqlite'}"
-        config = folder / "meam.toml"
-        config.write_text(
-            'profile = "development"\nmode_auth = "open"\ndeadline_ms = 5000\n'
-            "show_low_risk = true\n"
-            f'bind = "{self.base.removeprefix("http://")}"\npublic_base_url = "{self.base}"\n'
-        )
-        self.environ = {
-            **os.environ,
-            "MEAM_CONFIG": str(config),
-            "MEAM_DATABASE_URL": self.database,
-            "MEAM_KEYS": KEY,
-        }
-        self.log = (folder / "log").open("ab")
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "gunicorn", "-c", "python:cds_hooks.gunicorn_conf"),
-                "tests.cds_hooks.serve:application()",
-            ],
-            cwd=ROOT,
-            env=self.environ,
-            stderr=self.log,
-        )
-        end_s = time.monotonic() + 30
-        while time.monotonic() < end_s and self.process.poll() is None:
-            try:
-                if requests.get(f"{self.base}/readyz", timeout=5).status_code == 200:
-                    return
-            except requests.RequestException:
-                time.sleep(0.05)
-        self.process.kill()
-        raise AssertionError(f"gunicorn did not become ready, status {self.process.wait()}")
-
-    def workers(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in children.read_text().split()]
-
-    def invoke(self) -> requests.Response:
-        """Call the hook with data that are current on the real clock."""
-        shift = datetime.now(UTC) - world.NOW
-        request = world.shifted(world.hook_request(), shift)
-        return requests.post(f"{self.base}/cds-services/meam-risk", json=request, timeout=30)
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(timeout=40)
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     made = Running(tmp_path)
     yield made
-    if made.process.poll() is None:
-        made.stop()
-    made.log.close()
+    made.close()
 
 
 def test_the_running_service_has_no_training_library(running: Running) -> None:
@@ -105,6 +34,10 @@ def test_the_running_service_has_no_training_library(running: Running) -> None:
     modules = requests.get(f"{running.base}/test/modules", timeout=5).json()
     assert "model.predictor" in modules
     assert not {name.partition(".")[0] for name in modules} & set(FORBIDDEN)
+    page = running.get("/metrics").text
+    for stage in ("prefetch", "fhir", "encode", "fuse", "explain", "card"):
+        assert f'meam_stage_seconds_count{{stage="{stage}"}}' in page
+    assert 'meam_input_count{bin="' in page, "inputs are compared with those of training"
     (worker,) = running.workers()
     mapped = Path(f"/proc/{worker}/maps").read_text()
     assert "libtorch" not in mapped
@@ -132,7 +65,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(running: Running) -> None:
     assert running.invoke().status_code == 200
     assert requests.post(url, json=feedback, timeout=5).status_code == 200
     store = Store(running.database, KeyRing([KEY]))
-    assert verify_audit(store.engine, store.keys) == 4
+    assert verify_audit(store.engine, store.keys) == 5
     with store.engine.connect() as connection:
         stored = connection.exec_driver_sql("SELECT known_card FROM feedback").all()
     assert stored == [(1,)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -57,6 +58,37 @@ def _comparable(response: Any) -> Any:
     for card in body["cards"]:
         del card["uuid"], card["links"]
     return body
+
+
+@pytest.mark.parametrize("key", [key for key in OPTIONAL if key != "encounter"])
+def test_r34_five_values_of_a_key_are_five_different_things(
+    client: FlaskClient, fhir: FhirStub, key: str
+) -> None:
+    """Absent: fetched. Null: no data. Outcome: unavailable. Empty: no data. Paged: followed."""
+    page = world.bundle(
+        [], link=[{"relation": "next", "url": f"{fhir.base_url}/Observation?page=2"}]
+    )
+    fhir.answers["page-2"] = world.bundle([])
+    seen = {}
+    for name, value in (
+        ("null", None),
+        ("outcome", FAILED),
+        ("empty", world.bundle([])),
+        ("paged", page),
+    ):
+        fhir.requests.clear()
+        response = client.post(URL, json=_request(fhir, {**world.full_prefetch(), key: value}))
+        seen[name] = (fhir.asked, "not available" in _detail(response))
+    fhir.requests.clear()
+    _detail(client.post(URL, json=_request(fhir, _without(key))))
+    seen["absent"] = (fhir.asked, False)
+    assert seen == {
+        "absent": ([key], False),
+        "null": ([], False),
+        "outcome": ([], True),
+        "empty": ([], False),
+        "paged": (["page-2"], False),
+    }
 
 
 def test_full_prefetch_asks_the_server_nothing(client: FlaskClient, fhir: FhirStub) -> None:
@@ -137,6 +169,33 @@ def test_r30_the_token_does_not_follow_a_next_link_elsewhere(
     assert not [entry for entry, _ in httpserver.log if entry.path.startswith("/stolen")]
 
 
+def test_r30_the_token_does_not_follow_an_attachment_elsewhere(
+    client: FlaskClient, fhir: FhirStub, httpserver: HTTPServer
+) -> None:
+    elsewhere = httpserver.url_for("/stolen").replace("localhost", "127.0.0.1")
+    linked = world.note(contentType="text/plain", url=elsewhere)
+    prefetch = {**world.full_prefetch(), "notes": world.bundle([linked])}
+    detail = _detail(client.post(URL, json=_request(fhir, prefetch)))
+    assert "clinical notes: the text of 1 note could not be read" in detail
+    assert not [entry for entry, _ in httpserver.log if entry.path.startswith("/stolen")]
+
+
+def test_r31_no_call_once_the_token_expired_under_way(service: Service, fhir: FhirStub) -> None:
+    """It arrives with a life of 300 s; our clock is 301 s later when the first call is due."""
+    arrived: list[datetime] = []
+
+    def clock() -> datetime:
+        later = timedelta(seconds=301) if arrived else timedelta(0)
+        arrived.append(world.NOW)
+        return world.NOW + later
+
+    client = service(clock=clock, open_fhir_servers=(fhir.base_url,))
+    arrived.clear()
+    detail = _detail(client.post(URL, json=_request(fhir, _without("laboratory"))))
+    assert fhir.requests == []
+    assert "the FHIR server did not accept the access token" in detail
+
+
 def test_r31_no_call_after_the_token_has_expired(client: FlaskClient, fhir: FhirStub) -> None:
     request = _request(fhir, _without("laboratory"))
     request["fhirAuthorization"]["expires_in"] = 0
@@ -154,6 +213,20 @@ def test_r32_a_server_that_is_not_listed_is_refused_without_a_socket(
         assert response.status_code == 403
         assert response.json["issue"][0]["diagnostics"] == "$.fhirServer"
     assert fhir.requests == []
+
+
+def test_r32_no_socket_is_opened_to_a_server_that_is_not_listed(service: Service) -> None:
+    client = service(open_fhir_servers=("https://fhir.example.org/r4",))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.2)
+        request = world.hook_request(
+            {},
+            fhirServer=f"http://127.0.0.1:{listening.getsockname()[1]}/r4",
+            fhirAuthorization=world.authorization(),
+        )
+        assert client.post(URL, json=request).status_code == 403
+        with pytest.raises(TimeoutError):
+            listening.accept()
 
 
 @pytest.mark.parametrize(

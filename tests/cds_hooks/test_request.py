@@ -11,8 +11,10 @@ import pytest
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from flask.testing import FlaskClient
 
-from tests.cds_hooks import world
+from cds_hooks.keys import new_key
+from tests.cds_hooks import signing, world
 from tests.cds_hooks.conftest import Service
+from tests.cds_hooks.test_auth import issuer
 from tests.cds_hooks.world import LinearPredictor
 
 URL = "/cds-services/meam-risk"
@@ -146,6 +148,24 @@ def test_r23_encounter_reaches_the_record(client: FlaskClient, predictor: Linear
     assert predictor.records[-1].stay.source == "Encounter/enc-1"
 
 
+def test_r25_in_production_a_server_without_tls_is_400(service: Service) -> None:
+    client = service(
+        profile="production",
+        tls="proxy",
+        keys=(new_key(),),
+        mode_auth="jwt",
+        public_base_url=signing.BASE,
+        issuers=(issuer(fhir_servers=("https://fhir.example.org/r4",)),),
+    )
+    for url, status in (("http://fhir.example.org/r4", 400), ("https://fhir.example.org/r4", 200)):
+        response = client.post(
+            URL,
+            json=world.hook_request(fhirServer=url),
+            headers=signing.bearer(signing.token()),
+        )
+        assert response.status_code == status
+
+
 def test_r25_production_wants_https(service: Service) -> None:
     from cds_hooks.errors import BadRequest
     from cds_hooks.request import parse_hook_request
@@ -195,6 +215,9 @@ BODIES = [
     ("NaN", b'{"hook": NaN}', "a number that is out of range"),
     ("long number", b'{"hook": ' + b"9" * 5000 + b"}", "a number that is out of range"),
     ("deep", b"[" * 200_000, "the body is nested too deeply"),
+    ("twice", b'{"hook": "a", "b": 1, "hook": "a"}', "$: the member 'hook' stands twice"),
+    ("twice inside", b'{"context": {"a": [{"x": 1, "x": 2}]}}', "the member 'x' stands twice"),
+    ("twice, a name of data", b'{"Doe, J": 1, "Doe, J": 2}', "the member 'Doe??J' stands twice"),
 ]
 
 
@@ -232,3 +255,10 @@ def test_a_body_over_the_limit_is_413(service: Service) -> None:
     response = client.post(URL, json=world.hook_request())
     assert response.status_code == 413
     assert response.json["issue"][0]["code"] == "too-long"
+
+
+def test_r1_feedback_with_a_name_twice_is_400(client: FlaskClient) -> None:
+    body = b'{"feedback": [], "feedback": []}'
+    response = client.post(f"{URL}/feedback", data=body, content_type="application/json")
+    assert response.status_code == 400
+    assert "'feedback' stands twice" in response.json["issue"][0]["details"]["text"]

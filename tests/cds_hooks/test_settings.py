@@ -66,11 +66,11 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         tmp_path,
         GOOD,
         MEAM_KEYS=f"{key}, {new_key()}",
-        MEAM_DATABASE_URL="postgresql://db/meam",
+        MEAM_DATABASE_URL="postgresql://db/meam?sslmode=verify-full",
         MEAM_CHECKPOINT="/srv/checkpoint",
     )
     assert settings.keys[0] == key
-    assert settings.database_url == "postgresql://db/meam"
+    assert settings.database_url == "postgresql://db/meam?sslmode=verify-full"
     assert settings.checkpoint == Path("/srv/checkpoint")
     assert key not in repr(settings)
 

@@ -1,0 +1,164 @@
+"""A finding that a user has just seen for a patient is not shown again, unless it grew.
+
+Alerts that repeat themselves teach clinicians to click them away. What was shown is remembered by
+a keyed fingerprint of caller, user, patient and finding, with the risk encrypted, until the
+cool-down is over. In shadow mode nothing was seen, so nothing is remembered or held back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select
+
+from cds_hooks.audit import append_audit
+from cds_hooks.cards import Card
+from cds_hooks.database import insert_once, reading, writing
+from cds_hooks.errors import KeyLost
+from cds_hooks.pipeline import Advice
+from cds_hooks.request import HookRequest
+from cds_hooks.settings import CoolDown, Settings
+from cds_hooks.store import Store
+from cds_hooks.tables import place, shown_findings
+from cds_hooks.trust import Caller
+from cds_hooks.wording import repeated_card
+
+_PURPOSE = "cool-down"
+_URGENCY = {"info": 0, "warning": 1, "critical": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What was shown of a finding the last time."""
+
+    at: datetime
+    probability: float | None  # None: the card said that there is no estimate
+    indicator: str
+    hook_instance: str
+
+    def covers(self, now: Shown, risk_step: float) -> bool:
+        """Whether a clinician who saw this learns nothing from ``now``."""
+        if now.hook_instance == self.hook_instance:
+            return False  # the same call again: its first answer may not have arrived
+        if _URGENCY[now.indicator] > _URGENCY[self.indicator]:
+            return False
+        if now.probability is None or self.probability is None:
+            return now.probability == self.probability
+        return now.probability < self.probability + risk_step
+
+
+@dataclass(frozen=True, slots=True)
+class CoolDowns:
+    """The memory of what was shown, in the service's database."""
+
+    store: Store
+    settings: Settings
+    count: Callable[[], None]  # called for each card that is held back
+
+    @property
+    def _limits(self) -> CoolDown:
+        return self.settings.cool_down
+
+    @property
+    def _rests(self) -> bool:
+        return not self._limits.hours or self.settings.mode == "shadow"
+
+    def quieten(self, advice: Advice, request: HookRequest, caller: Caller) -> Advice:
+        """Return the advice without its card, or with a short one, where it was seen already.
+
+        Returns the same object where the card is to be shown.
+        """
+        if self._rests or advice.written is None:
+            return advice
+        before = self._before(_key(advice, request, caller))
+        if before is None or not before.covers(_now(advice, request), self._limits.risk_step):
+            return advice
+        self.count()
+        self._audit(advice.written.card, request)
+        if self._limits.repeat == "nothing":
+            return replace(advice, written=None)
+        card = repeated_card(advice.written.card, advice.prediction, before.at, self.settings)
+        return replace(advice, written=replace(advice.written, card=card))
+
+    def note(self, whole: Advice, shown: Advice, request: HookRequest, caller: Caller) -> None:
+        """Remember a card that is about to be shown; one that was held back changes nothing."""
+        if self._rests or whole.written is None or whole is not shown:
+            return
+        now_s = request.arrived_at.timestamp()
+        name = self._fingerprint(_key(whole, request, caller))
+        row = {
+            "fingerprint": name,
+            "shown_s": now_s,
+            "payload": self._sealed(name, _now(whole, request)),
+        }
+        columns = shown_findings.c
+        over = columns.shown_s < now_s - self._limits.hours * 3600
+        with writing(self.store.engine) as connection:
+            connection.execute(delete(shown_findings).where(over | (columns.fingerprint == name)))
+            # False where another worker notes the same card at this moment: one of them is enough.
+            insert_once(connection, shown_findings, row)
+
+    def _before(self, key: list[str]) -> Shown | None:
+        since_s = (self.store.clock() - timedelta(hours=self._limits.hours)).timestamp()
+        name = self._fingerprint(key)
+        wanted = select(shown_findings.c.shown_s, shown_findings.c.payload).where(
+            shown_findings.c.fingerprint == name, shown_findings.c.shown_s >= since_s
+        )
+        with reading(self.store.engine) as connection:
+            row = connection.execute(wanted).first()
+        if row is None:
+            return None
+        try:
+            held = json.loads(
+                self.store.keys.decrypt(row.payload, place(shown_findings.c.payload, name))
+            )
+        except KeyLost:
+            return None  # with what was shown unknown, the card is shown: the safe side
+        return Shown(datetime.fromtimestamp(row.shown_s, UTC), *held)
+
+    def _sealed(self, name: str, shown: Shown) -> bytes:
+        held: list[Any] = [shown.probability, shown.indicator, shown.hook_instance]
+        return self.store.keys.encrypt(
+            json.dumps(held).encode("ascii"), place(shown_findings.c.payload, name)
+        )
+
+    def _fingerprint(self, key: list[str]) -> str:
+        return self.store.fingerprint(_PURPOSE, json.dumps(key).encode("utf-8"))
+
+    def _audit(self, card: Card, request: HookRequest) -> None:
+        facts = {
+            "hookInstance": request.hook_instance,
+            "indicator": card.indicator,
+            "instead": self._limits.repeat,
+        }
+        with writing(self.store.engine) as connection:
+            append_audit(
+                connection,
+                self.store.keys,
+                at=self.store.clock(),
+                event="card held back",
+                facts=facts,
+            )
+
+
+def _key(advice: Advice, request: HookRequest, caller: Caller) -> list[str]:
+    """Who saw what about whom: one finding for each outcome, and one for "no estimate"."""
+    finding = advice.prediction.tasks[0].task if advice.prediction.tasks else "no estimate"
+    context = request.context
+    return [caller.iss, caller.tenant, context.user_id, context.patient_id, finding]
+
+
+def _now(advice: Advice, request: HookRequest) -> Shown:
+    if advice.written is None:
+        raise ValueError("there is no card that could have been shown")
+    tasks = advice.prediction.tasks
+    return Shown(
+        request.arrived_at,
+        tasks[0].probability if tasks else None,
+        advice.written.card.indicator,
+        request.hook_instance,
+    )

@@ -1,0 +1,137 @@
+"""What is wrong with a combination of settings: each fault with its setting and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cds_hooks.database import travels_in_clear
+from cds_hooks.errors import SettingsError
+from cds_hooks.trust import fhir_server_faults, origin_faults
+
+if TYPE_CHECKING:
+    from cds_hooks.settings import Settings
+
+
+def faults_of(settings: Settings) -> Iterator[SettingsError]:
+    """Yield all that must not go into service, the gravest first."""
+    yield from _transport(settings)
+    yield from _callers(settings)
+    yield from _behaviour(settings)
+    yield from _times(settings)
+
+
+def _transport(settings: Settings) -> Iterator[SettingsError]:
+    if settings.production and settings.tls == "none":
+        yield SettingsError(
+            'profile "production" needs TLS: set tls to "proxy" if a proxy in front of us ends'
+            ' it, or to "direct"; for a trial on one machine set profile = "development"',
+            setting="tls",
+            fix='tls = "proxy"',
+        )
+    if settings.tls == "direct" and not (settings.tls_certificate and settings.tls_key):
+        yield SettingsError(
+            'tls "direct" needs tls_certificate and tls_key',
+            setting="tls",
+            fix="name two PEM files: the certificate with its chain, and its key",
+        )
+    if settings.tls_client_ca and settings.tls != "direct":
+        yield SettingsError(
+            'tls_client_ca is for tls = "direct"; a proxy that ends TLS asks for client'
+            " certificates itself",
+            setting="tls_client_ca",
+            fix="leave it out and let the proxy verify clients, as docs/connect.md shows",
+        )
+    if settings.production and urlsplit(settings.public_base_url).scheme != "https":
+        yield SettingsError(
+            f"public_base_url {settings.public_base_url}: expected https",
+            setting="public_base_url",
+            fix="write the address at which EHRs call us, beginning with https://",
+        )
+    if settings.production and travels_in_clear(settings.database_url):
+        yield SettingsError(
+            "database_url: PostgreSQL on another machine is reached without verified TLS",
+            setting="database_url",
+            fix="add ?sslmode=verify-full&sslrootcert=... to the address",
+        )
+
+
+def _callers(settings: Settings) -> Iterator[SettingsError]:
+    if settings.production and settings.mode_auth == "open":
+        yield SettingsError(
+            'mode_auth "open" is for the development profile only',
+            setting="mode_auth",
+            fix='mode_auth = "jwt", and an [[issuers]] table for each EHR',
+        )
+    if settings.mode_auth == "jwt" and not settings.issuers:
+        yield SettingsError(
+            'mode_auth "jwt" needs at least one [[issuers]] table',
+            setting="issuers",
+            fix='add [[issuers]] with profile = "epic", "oracle-health", "cds-hooks-sandbox" or'
+            ' "smart-health-it", or with iss and jku',
+        )
+    names = [issuer.iss for issuer in settings.issuers]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield SettingsError(
+                "issuers: the same iss stands in two tables",
+                setting=f"issuers[{number}].iss",
+                fix="make one table of the two",
+            )
+    for number, issuer in enumerate(settings.issuers):
+        yield from issuer.faults(f"issuers[{number}]", production=settings.production)
+    yield from origin_faults(settings.cors_origins, "cors_origins")
+    yield from fhir_server_faults(
+        settings.open_fhir_servers,
+        "open_fhir_servers",
+        "open_fhir_servers",
+        production=settings.production,
+    )
+
+
+def _behaviour(settings: Settings) -> Iterator[SettingsError]:
+    limits = settings.thresholds
+    if not 0 <= limits.card_from <= limits.warning_from <= limits.critical_from <= 1:
+        yield SettingsError(
+            "thresholds: expected 0 <= card_from <= warning_from <= critical_from <= 1, got"
+            f" {limits.card_from}, {limits.warning_from}, {limits.critical_from}",
+            setting="thresholds",
+            fix="put the three probabilities in this order",
+        )
+    cool_down = settings.cool_down
+    if not (cool_down.hours >= 0 and 0 < cool_down.risk_step <= 1):
+        yield SettingsError(
+            "cool_down: expected hours >= 0 and 0 < risk_step <= 1, got"
+            f" {cool_down.hours}, {cool_down.risk_step}",
+            setting="cool_down",
+            fix="hours = 0 shows every card; risk_step is a probability such as 0.10",
+        )
+    if len(set(settings.hooks)) != len(settings.hooks):
+        yield SettingsError(
+            "hooks: a hook stands twice; discovery may name a service once for each hook",
+            setting="hooks",
+            fix="name each hook once",
+        )
+
+
+def _times(settings: Settings) -> Iterator[SettingsError]:
+    if not 0 < settings.compute_reserve_ms < settings.deadline_ms <= settings.hard_limit_ms:
+        yield SettingsError(
+            "expected 0 < compute_reserve_ms < deadline_ms <= hard_limit_ms, got"
+            f" {settings.compute_reserve_ms}, {settings.deadline_ms}, {settings.hard_limit_ms}",
+            setting="deadline_ms",
+            fix="put the three times in this order",
+        )
+    for name in ("read_limit_ms", "max_body_bytes", "max_concurrent_hooks", "workers"):
+        if getattr(settings, name) < 1:
+            yield SettingsError(f"{name}: expected 1 or more", setting=name)
+    try:
+        ZoneInfo(settings.display_time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        yield SettingsError(
+            f"display_time_zone {settings.display_time_zone!r}: no such time zone here",
+            setting="display_time_zone",
+            fix='write a name of the IANA database, as "Europe/Berlin"; Debian has them in tzdata',
+        )
