@@ -105,6 +105,8 @@ def payload(
     elif url:
         binary = _binary(url, contained, binaries)
         data = decode_base64(text_of(binary.get("data")))
+        if _is_other_page(declared, data):
+            raise UnreadableText("type", f"an HTML page came where {declared[:40]} was declared")
         if preference(declared) in (UNKNOWN, UNSUPPORTED):
             declared = text_of(binary.get("contentType")) or declared
     else:
@@ -113,6 +115,13 @@ def payload(
         raise UnreadableText("empty", "the attachment holds no bytes")
     doubts = tuple(_doubts(attachment, data))
     return Payload(data, declared, doubts)
+
+
+def _is_other_page(declared: str, data: bytes) -> bool:
+    """Whether a whole HTML page, such as one for a login, came instead of text of another kind."""
+    wanted = declared.split(";", 1)[0].strip().lower()
+    page = data[:1000].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    return page and wanted in ("text/plain", "text/rtf", "application/rtf")
 
 
 def decode_base64(text: str) -> bytes:

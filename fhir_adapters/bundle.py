@@ -111,8 +111,35 @@ def _open(resource: dict[str, Any], origin: str, contents: BundleContents, depth
         if not isinstance(entries, list):
             _warn(contents, origin, "shape", "has an 'entry' that is no list")
             return
+        deleted: set[str] = set()
         for index, entry in enumerate(entries):
-            _open_entry(entry, index, origin, contents, depth)
+            address = _deleted(entry)
+            if address:
+                deleted.add(address)
+            elif not (deleted and _names(entry) & deleted):
+                _open_entry(entry, index, origin, contents, depth)
+            else:
+                _warn(contents, origin, "deleted", f"entry {index} was deleted later")
+
+
+def _deleted(entry: object) -> str:
+    """Return what an entry of a history says was deleted ("Observation/2"), "" for any other.
+
+    A history is sorted with the newest first, so that older versions follow.
+    """
+    request = entry.get("request") if isinstance(entry, dict) else None
+    if not isinstance(request, dict) or request.get("method") != "DELETE":
+        return ""
+    url = request.get("url")
+    return "/".join(url.strip("/").split("/")[-2:]) if isinstance(url, str) else ""
+
+
+def _names(entry: object) -> set[str]:
+    """Return type and id of an entry's resource."""
+    resource = entry.get("resource") if isinstance(entry, dict) else None
+    if not isinstance(resource, dict):
+        return set()
+    return {f"{resource.get('resourceType')}/{resource.get('id')}"}
 
 
 def _open_entry(

@@ -60,8 +60,22 @@ def decode(data: bytes, charset: str = "") -> str:
     return data.decode("cp1252", "replace")
 
 
+_V2_LINE_BREAK = "\\.br\\"
+_V2_ESCAPES = {
+    _V2_LINE_BREAK: "\n",
+    "\\T\\": "&",
+    "\\F\\": "|",
+    "\\S\\": "^",
+    "\\R\\": "~",
+    "\\E\\": "\\",
+}
+
+
 def clean(text: str) -> str:
     """Return text with one kind of line end and space, without characters that nobody sees."""
+    if _V2_LINE_BREAK in text:  # as interfaces leave them that were built from HL7 v2
+        for escape, meaning in _V2_ESCAPES.items():
+            text = text.replace(escape, meaning)
     if text.isascii() and text.isprintable():
         return text
     text = _LINE_ENDS.sub("\n", text)

@@ -8,7 +8,7 @@ here and below, with its test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -105,15 +105,20 @@ class FhirClient(AbstractContextManager["FhirClient"]):
             self._workers.submit(self._searcher.search, query, collected), collected
         )
 
-    def search_all(self, queries: Mapping[str, str]) -> Mapping[str, SearchResult | FhirError]:
-        """Run searches and reads side by side; an error takes the place of its own result only."""
+    def search_all(
+        self, queries: Mapping[str, str], *, if_offered: Collection[str] = ()
+    ) -> Mapping[str, SearchResult | FhirError]:
+        """Run searches and reads side by side; an error takes the place of its own result only.
+
+        The keys ``if_offered`` are asked for only where the CapabilityStatement lists their type
+        and parameters; elsewhere their result is empty.
+        """
+        optional = {queries[key] for key in if_offered}
         running: dict[str, tuple[Future[None], Collected]] = {}
         for query in dict.fromkeys(queries.values()):
             collected = Collected(_label(query))
-            running[query] = (
-                self._workers.submit(self._searcher.search, query, collected),
-                collected,
-            )
+            ask = self._searcher.search_if_offered if query in optional else self._searcher.search
+            running[query] = (self._workers.submit(ask, query, collected), collected)
         self._workers.wait([future for future, _ in running.values()])
         return {
             key: _or_error(partial(self._settle, *running[query])) for key, query in queries.items()

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from fhir_adapters.codes import CodeTable, Variable
+from fhir_adapters.codes import LOINC, VARIABLE_SYSTEM, CodeTable, Variable
+from fhir_adapters.measurement_quality import is_oximeter_status
 from fhir_adapters.reading_log import ReadingLog, quoted
+from fhir_adapters.sampled_data import UnreadableSamples, dimensions_of, of_dimension
 
+_PRESSURE_PANELS = ("85354-9", "55284-4", "35094-2")
+_PRESSURES = re.compile(
+    r"\s*(?:BP:?\s*)?(?P<systolic>\d{2,3})\s*/\s*(?P<diastolic>\d{2,3})\s*"
+    r"(?P<unit>mm\s?\[?Hg\]?)?\s*",
+    re.IGNORECASE | re.ASCII,
+)
 Element = tuple[dict[str, Any], Variable]  # an Observation or component, and what it measures
 
 
@@ -25,6 +34,8 @@ def coded_elements(
             elements.append((observation, named[0]))
         else:
             _report_ambiguity(named, source, log)
+    if has_components and dimensions_of(observation.get("valueSampledData")) > 1:
+        return _dimensions(observation, source, codes, log)
     if has_components:
         for component in components:  # type: ignore[union-attr]  # a list, see above
             part = component.get("code") if type(component) is dict else None
@@ -33,7 +44,57 @@ def coded_elements(
                 named = parts
                 _add_component(elements, component, parts, source, log)
     if not named:
+        pair = _pressure_pair(observation, code, codes)
+        if pair or is_oximeter_status(code):
+            return pair
         log.leave_out_unmapped(source, _code_label(code))
+    return elements
+
+
+def _dimensions(
+    observation: dict[str, Any], source: str, codes: CodeTable, log: ReadingLog
+) -> list[Element]:
+    """Return the dimensions of interlaced samples that components without values name in turn."""
+    data, components = observation["valueSampledData"], observation["component"]
+    plain = all(type(one) is dict and not _has_value(one) for one in components)
+    if not plain or len(components) != dimensions_of(data):
+        sentence = "has SampledData of several dimensions that its components do not name"
+        log.leave_out(source, "value", sentence)
+        return []
+    elements: list[Element] = []
+    for dimension, component in enumerate(components):
+        code = component.get("code")
+        named = codes.named_by(code.get("coding")) if type(code) is dict else ()
+        if named:
+            try:
+                alone = {**component, "valueSampledData": of_dimension(data, dimension)}
+            except UnreadableSamples as problem:
+                log.leave_out(source, problem.reason, str(problem))
+                return []
+            _add_component(elements, alone, named, source, log)
+    return elements
+
+
+def _pressure_pair(observation: dict[str, Any], code: object, codes: CodeTable) -> list[Element]:
+    """Read a blood pressure that is one text under its panel's code: "120/80 mmHg"."""
+    text = observation.get("valueString")
+    matched = _PRESSURES.fullmatch(text) if type(text) is str and len(text) <= 64 else None
+    codings = code.get("coding") if type(code) is dict else None
+    if matched is None or not any(
+        isinstance(coding, dict)
+        and coding.get("system") == LOINC
+        and coding.get("code") in _PRESSURE_PANELS
+        for coding in (codings if isinstance(codings, list) else [])
+    ):
+        return []
+    elements = []
+    for name in ("systolic", "diastolic"):
+        variable = codes.lookup(VARIABLE_SYSTEM, f"{name}_blood_pressure")
+        quantity = {"value": float(matched[name]), "unit": matched["unit"] or "mm[Hg]"}
+        absent = observation.get("dataAbsentReason")
+        element = {"valueQuantity": quantity, **({"dataAbsentReason": absent} if absent else {})}
+        if variable is not None:
+            elements.append((element, variable))
     return elements
 
 

@@ -12,7 +12,7 @@ import csv
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -30,6 +30,16 @@ SYSTEM_SPELLINGS: Mapping[str, tuple[str, ...]] = {
     MDC: (MDC, "urn:oid:2.16.840.1.113883.6.24"),
     SNOMED: (SNOMED, f"{SNOMED}/", "https://snomed.info/sct", "urn:oid:2.16.840.1.113883.6.96"),
     VARIABLE_SYSTEM: (VARIABLE_SYSTEM,),
+}
+# Case never tells two systems apart.
+_BY_TIDY_SPELLING = {
+    spelling.casefold(): system
+    for system, spellings in SYSTEM_SPELLINGS.items()
+    for spelling in (
+        *spellings,
+        *(one.removeprefix("urn:oid:") for one in spellings if one.startswith("urn:oid:")),
+        *(one.replace("://", "://www.") for one in spellings if "://" in one),
+    )
 }
 
 
@@ -57,6 +67,9 @@ class Variable:
     other_units: tuple[str, ...] = ()  # in use for it; a number without unit must not fit these
     flat_line_min: float | None = None  # dense series: a run of equal values this long is no signal
     max_jump: float | None = None  # dense series: a one-point excursion above this is an artefact
+    read_as: str = ""  # the variable that this one measures on another scale, "" if it stands alone
+    read_as_factor: float = 1.0  # the other's number = this number * factor + offset
+    read_as_offset: float = 0.0
 
     @property
     def has_channel(self) -> bool:
@@ -67,8 +80,13 @@ class Variable:
 class CodeTable:
     """Finds the variable that codings name."""
 
-    def __init__(self, by_coding: Mapping[tuple[str, str], Variable]) -> None:
+    def __init__(
+        self,
+        by_coding: Mapping[tuple[str, str], Variable],
+        local: Mapping[tuple[str, str], Variable] | None = None,
+    ) -> None:
         self._by_coding = by_coding
+        self._local = local or {}
 
     def lookup(self, system: str, code: str) -> Variable | None:
         """Return the variable of one code."""
@@ -94,7 +112,21 @@ class CodeTable:
                 found = variable
         except (AttributeError, TypeError):  # something else where an object or a string belongs
             return self._most_specific(codings)
-        return () if found is None else (found,)
+        return self._as_written_loosely(codings) if found is None else (found,)
+
+    def _as_written_loosely(self, codings: list[Any]) -> tuple[Variable, ...]:
+        """Return what the codings name once case and white space do not count.
+
+        Tried last, since few servers write a system or a code so.
+        """
+        tidied = [
+            {"system": _tidied_system(coding["system"]), "code": coding["code"].strip()}
+            for coding in codings
+            if type(coding) is dict
+            and type(coding.get("system")) is str
+            and type(coding.get("code")) is str
+        ]
+        return self._most_specific(tidied)
 
     def _most_specific(self, codings: list[Any]) -> tuple[Variable, ...]:
         named: dict[str, Variable] = {}
@@ -121,7 +153,18 @@ class CodeTable:
                 raise VariableTableError(
                     f"{origin}: {system}|{code} already means {known.name}, not {variable.name}"
                 )
-        return CodeTable({**self._by_coding, **local})
+        return CodeTable({**self._by_coding, **local}, {**self._local, **local})
+
+    def local_codes(self, name: str) -> tuple[str, ...]:
+        """Return a site's own codes of a variable, by its name, in the order of its ConceptMap."""
+        return tuple(code for (_, code), row in self._local.items() if row.name == name)
+
+
+@lru_cache(maxsize=1024)
+def _tidied_system(system: str) -> str:
+    """Return a system's usual URI, without a version that was appended to it."""
+    bare = system.strip().partition("|")[0]
+    return _BY_TIDY_SPELLING.get(bare.casefold().rstrip("/"), bare)
 
 
 @cache
@@ -162,8 +205,12 @@ def parse_variables(text: str) -> dict[str, Variable]:
             raise _refuse(parsed.name, "name", "occurs twice")
         variables[parsed.name] = parsed
     for parsed in variables.values():
-        if parsed.broader and parsed.broader not in variables:
-            raise _refuse(parsed.name, "broader", f"there is no variable {parsed.broader!r}")
+        for column in ("broader", "read_as"):
+            other = getattr(parsed, column)
+            if other and other not in variables:
+                raise _refuse(parsed.name, column, f"there is no variable {other!r}")
+        if parsed.read_as and variables[parsed.read_as].read_as:
+            raise _refuse(parsed.name, "read_as", f"{parsed.read_as!r} is no scale of its own")
     _codes_of(variables.values())
     return variables
 
@@ -200,6 +247,9 @@ def _parse_row(row: Mapping[str, str | None]) -> Variable:
         other_units=tuple(cells.get("other_units", "").split()),
         flat_line_min=_number(name, "flat_line_min", cells),
         max_jump=_number(name, "max_jump", cells),
+        read_as=cells.get("read_as", ""),
+        read_as_factor=_number(name, "read_as_factor", cells) or 1.0,
+        read_as_offset=_number(name, "read_as_offset", cells) or 0.0,
     )
 
 

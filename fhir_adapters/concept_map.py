@@ -25,7 +25,7 @@ def read_concept_map(path: Path) -> CodeTable:
     Raises VariableTableError that names the JSON path at fault.
     """
     try:
-        concept_map = json.loads(path.read_text(encoding="utf-8"))
+        concept_map = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as problem:
         raise VariableTableError(f"{path.name} cannot be read as JSON: {problem}") from problem
     return codes_with_concept_map(concept_map, path.name)

@@ -11,9 +11,12 @@ import numpy.typing as npt
 from fhir_adapters.artefacts import is_artefact
 from fhir_adapters.chart import Resource
 from fhir_adapters.codes import Variable
+from fhir_adapters.elements import dicts_of, text_of
+from fhir_adapters.measurement_quality import OXIMETER_CHANNELS
 from fhir_adapters.reading_log import ReadingLog
 from model.record import DeviceSeries
 
+LONGEST_NAME = 80  # characters of a device's name
 _PERSONAL_HEALTH_DEVICE = "http://hl7.org/fhir/uv/phd/StructureDefinition/Phd"
 _DEVICE_EXTENSIONS = frozenset(
     {
@@ -69,6 +72,19 @@ def device_of_metrics(resources: Mapping[str, Resource]) -> dict[str, str]:
     return devices
 
 
+def name_of_device(device: Resource) -> str:
+    """Return what people call a Device: its name (R4, R5), else its type or model, else ""."""
+    names = [*dicts_of(device.get("deviceName")), *dicts_of(device.get("name"))]
+    candidates = [
+        *(text_of(one.get("name")) or text_of(one.get("value")) for one in names),
+        text_of(device.get("displayName")),
+        *(text_of(one.get("text")) for one in dicts_of(device.get("type"))),
+        text_of(device.get("modelNumber")),
+        text_of(device.get("manufacturer")),
+    ]
+    return next((one for one in candidates if one), "")[:LONGEST_NAME]
+
+
 def relative_reference(reference: str) -> str:
     """Return type and id of a reference: ``https://host/fhir/Device/5`` is ``Device/5``."""
     parts = reference.rstrip("/").split("/")
@@ -85,6 +101,7 @@ class _Channel:
     times_s: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    point_devices: list[str] = field(default_factory=list)
     blocks: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]] = field(
         default_factory=list
     )
@@ -97,6 +114,7 @@ class ChannelCollector:
 
     def __init__(self) -> None:
         self._channels: dict[str, _Channel] = {}
+        self._faults: set[tuple[str, float]] = set()
 
     def add_point(
         self, variable: Variable, time_s: float, value: float, source: str, device: str
@@ -106,6 +124,11 @@ class ChannelCollector:
         channel.times_s.append(time_s)
         channel.values.append(value)
         channel.sources.append(source)
+        channel.point_devices.append(device)
+
+    def add_fault(self, device: str, time_s: float) -> None:
+        """Remember that an oximeter said of its readings at a time that they are none."""
+        self._faults.add((device, time_s))
 
     def add_points(
         self,
@@ -122,10 +145,33 @@ class ChannelCollector:
         if period_s is not None:
             channel.periods_s.add(period_s)
 
-    def series(self, log: ReadingLog) -> tuple[DeviceSeries, ...]:
-        """Return one series a channel, by channel name, without duplicates and artefacts."""
-        merged = (_merge(self._channels[name], log) for name in sorted(self._channels))
+    def series(
+        self, log: ReadingLog, names: Mapping[str, str] | None = None
+    ) -> tuple[DeviceSeries, ...]:
+        """Return one series a channel, by channel name, without duplicates and artefacts.
+
+        ``names``: what the devices are called, by reference.
+        """
+        for name in OXIMETER_CHANNELS & self._channels.keys() if self._faults else ():
+            self._remove_faulty(self._channels[name], log)
+        merged = (_merge(self._channels[name], log, names or {}) for name in sorted(self._channels))
         return tuple(series for series in merged if series is not None)
+
+    def _remove_faulty(self, channel: _Channel, log: ReadingLog) -> None:
+        points = zip(
+            channel.times_s, channel.values, channel.sources, channel.point_devices, strict=True
+        )
+        kept = []
+        for time_s, value, source, device in points:
+            if (device, time_s) in self._faults:
+                sentence = f"{channel.variable.name} is no measurement, says the oximeter's status"
+                log.leave_out(source, "quality", sentence)
+            else:
+                kept.append((time_s, value, source, device))
+        channel.times_s = [point[0] for point in kept]
+        channel.values = [point[1] for point in kept]
+        channel.sources = [point[2] for point in kept]
+        channel.point_devices = [point[3] for point in kept]
 
     def _channel(self, variable: Variable, device: str) -> _Channel:
         channel = self._channels.get(variable.name)
@@ -136,7 +182,7 @@ class ChannelCollector:
         return channel
 
 
-def _merge(channel: _Channel, log: ReadingLog) -> DeviceSeries | None:
+def _merge(channel: _Channel, log: ReadingLog, names: Mapping[str, str]) -> DeviceSeries | None:
     variable = channel.variable
     sources = sorted({*channel.sources, *(source for _, _, source in channel.blocks)})
     index_of = {source: index for index, source in enumerate(sources)}
@@ -169,6 +215,7 @@ def _merge(channel: _Channel, log: ReadingLog) -> DeviceSeries | None:
         source_index=source_index.astype(np.int32),
         device=", ".join(sorted(channel.devices)),
         period_s=min(channel.periods_s) if len(channel.periods_s) == 1 else None,
+        device_name=", ".join(sorted({names[one] for one in channel.devices if one in names})),
     )
 
 

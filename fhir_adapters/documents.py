@@ -111,7 +111,7 @@ def canonical_reference(reference: str) -> str:
 
 
 def _statuses(resource: Resource) -> list[str]:
-    return [text_of(resource.get(key)) for key in ("status", "docStatus")]
+    return [text_of(resource.get(key)).lower() for key in ("status", "docStatus")]
 
 
 def _refusal(resource: Resource, kind: str, source: str) -> ReportLine | None:

@@ -17,12 +17,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from fhir_adapters.attachments import (
+    MARKUP,
     UnreadableText,
     attachment_urls,
     by_preference,
     payload,
+    preference,
 )
 from fhir_adapters.chart import Resource
 from fhir_adapters.documents import Document, read_document
@@ -137,6 +140,7 @@ def _text(document: Document, binaries: Mapping[str, Resource], *, allow_pdf: bo
             continue
         text.failures.clear()  # another format of the same text could be read
         _add(text, document, replace(found, doubts=(*content.doubts, *found.doubts)))
+        _add_further_parts(text, document, attachment, binaries)
         break
     else:
         _add_narratives(text, document)
@@ -146,6 +150,31 @@ def _text(document: Document, binaries: Mapping[str, Resource], *, allow_pdf: bo
     if not text.blocks and not text.failures and not reports_results_only:
         text.failures.append(_line(document, "empty", "the document holds no text"))
     return text
+
+
+def _add_further_parts(
+    text: _Text,
+    document: Document,
+    read: Mapping[str, Any],
+    binaries: Mapping[str, Resource],
+) -> None:
+    """Add texts of the same type beside one that was read: the pages of one document.
+
+    FHIR means the attachments as formats of one text; some systems send its pages so.
+    """
+    kind = (read.get("contentType"), read.get("language"))
+    for other in document.attachments:
+        same = (other.get("contentType"), other.get("language")) == kind
+        if other is read or not same or preference(str(kind[0])) > MARKUP:
+            continue
+        try:
+            content = payload(other, document.contained, binaries)
+            found = read_text(content.data, content.content_type, allow_pdf=False)
+        except UnreadableText as exc:
+            text.doubts.append(_line(document, exc.reason, f"another text of it: {exc}"))
+            continue
+        if not {block.text for block in found.blocks} <= {block.text for block in text.blocks}:
+            _add(text, document, found)
 
 
 def _add_narratives(text: _Text, document: Document) -> None:

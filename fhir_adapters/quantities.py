@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fhir_adapters.codes import Variable
 from fhir_adapters.reading_log import ReadingLog, quoted
-from fhir_adapters.units import conversion, unitless_conversion
+from fhir_adapters.units import conversion, says_no_unit, unitless_conversion
 from fhir_adapters.values import Value
 
 
@@ -18,7 +18,7 @@ def canonical_number(
     """
     found = conversion(variable, value.unit, value.code, value.system)
     remark = value.remark
-    if found is None and not value.unit and not value.code:
+    if found is None and says_no_unit(value.unit) and says_no_unit(value.code):
         found = unitless_conversion(variable, value.number)
         if found is not None:
             remark = f"{variable.name} has no unit; only one of those in use fits its number"
@@ -46,7 +46,7 @@ def implausible_sentence(variable: Variable) -> str:
 
 
 def _unit_sentence(variable: Variable, value: Value) -> str:
-    if not value.unit and not value.code:
+    if says_no_unit(value.unit) and says_no_unit(value.code):
         return f"{variable.name} has no unit, and its number fits not just one of those in use"
     shown = quoted(value.unit or value.code)
     return f"unit {shown} is not convertible to {variable.unit} ({variable.name})"

@@ -11,7 +11,7 @@ from fhir_adapters.bundle import unique_resources, unpacked
 from fhir_adapters.chart import Chart, Resource
 from fhir_adapters.codes import CodeTable, standard_codes
 from fhir_adapters.demographics import read_demographics
-from fhir_adapters.devices import device_of_metrics
+from fhir_adapters.devices import device_of_metrics, name_of_device
 from fhir_adapters.documents import DOCUMENT_TYPES
 from fhir_adapters.errors import NoPatient, WrongPatient
 from fhir_adapters.notes import read_notes
@@ -61,7 +61,8 @@ def build_record(
     log.left_out.extend(notes.left_out)
     log.incomplete.extend(notes.incomplete)
     measurements = reader.measurements()
-    series = reader.channels.series(log)
+    names = {source: name_of_device(device) for source, device in parts.devices.items()}
+    series = reader.channels.series(log, {key: name for key, name in names.items() if name})
 
     log.values_used["structured"] = len(measurements)
     log.values_used["note"] = sum(len(note.sentences) for note in notes.notes)
@@ -77,6 +78,12 @@ def build_record(
     )
 
 
+_TIMES = (
+    *("effectiveDateTime", "effectivePeriod", "effectiveInstant", "effectiveTiming"),
+    "issued",
+)
+
+
 @dataclass(slots=True)
 class _Parts:
     """The chart's resources by what reads them; documents and encounters are the patient's own."""
@@ -89,6 +96,7 @@ class _Parts:
     binaries: dict[str, Resource] = field(default_factory=dict)
     encounters: dict[str, Resource] = field(default_factory=dict)
     metrics: dict[str, Resource] = field(default_factory=dict)
+    devices: dict[str, Resource] = field(default_factory=dict)
 
 
 def _sort_resources(chart: Chart, log: ReadingLog) -> _Parts:
@@ -146,10 +154,12 @@ def _sort_resource(
         parts.binaries.update((name, resource) for name in _names_of_binary(resource, source))
     elif kind == "DeviceMetric":
         parts.metrics[source] = resource
+    elif kind == "Device":
+        parts.devices[source] = resource
 
 
 def _contained(resource: Resource, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the Observations inside a resource; they share its subject if they name none.
+    """Yield the Observations inside a resource; they share its subject and times if without.
 
     Results inside a retracted report are retracted with it.
     """
@@ -159,7 +169,17 @@ def _contained(resource: Resource, source: str) -> Iterator[tuple[str, dict[str,
         if isinstance(inner, dict) and inner.get("resourceType") == "Observation":
             identity = inner.get("id")
             reference = f"{source}#{identity if isinstance(identity, str) else ''}"
-            yield reference, {"subject": resource.get("subject"), **inner}
+            yield (
+                reference,
+                {"subject": resource.get("subject"), **_time_of(resource, inner), **inner},
+            )
+
+
+def _time_of(outer: Resource, inner: Resource) -> dict[str, Any]:
+    """Return the outer resource's times where a contained result has none of its own."""
+    if any(name in inner for name in _TIMES):
+        return {}
+    return {name: outer[name] for name in _TIMES if name in outer}
 
 
 def _names_of_binary(binary: Resource, source: str) -> Iterator[str]:

@@ -44,12 +44,29 @@ class Samples:
     remark: str = ""
 
 
+def dimensions_of(data: object) -> int:
+    """Return how many values stand at each time; 1 where nothing sensible is stated."""
+    stated = number_of(data.get("dimensions", 1)) if isinstance(data, dict) else None
+    return int(stated) if stated is not None and stated == int(stated) and stated >= 1 else 1
+
+
+def of_dimension(data: dict[str, Any], dimension: int) -> dict[str, Any]:
+    """Return one dimension of interlaced samples as SampledData of its own.
+
+    Raises UnreadableSamples where the samples are not whole rows.
+    """
+    count, text = dimensions_of(data), data.get("data")
+    tokens = text.split() if isinstance(text, str) and len(text) <= LONGEST_DATA else []
+    if not tokens or len(tokens) % count:
+        raise UnreadableSamples("value", "has SampledData that are not whole rows of dimensions")
+    return {**data, "dimensions": 1, "data": " ".join(tokens[dimension::count])}
+
+
 def read_samples(data: object, variable: Variable) -> Samples:
     """Read a SampledData; raises UnreadableSamples."""
     if not isinstance(data, dict):
         raise UnreadableSamples("value", "has SampledData that is no object")
-    dimensions = data.get("dimensions", 1)
-    if dimensions != 1:
+    if number_of(data.get("dimensions", 1)) != 1:
         raise UnreadableSamples("value", "has SampledData of several dimensions")
     origin, factor = _origin(data, variable)
     raw, limited = _parse(data)

@@ -55,6 +55,17 @@ class Searcher:
         except FhirRejected as refusal:
             self._search_otherwise(query, first, refusal, collected)
 
+    def search_if_offered(self, text: str, collected: Collected) -> None:
+        """Answer a search if the server says that it offers it; else leave ``collected`` empty.
+
+        For what few servers have: asking all of them would cost a refusal and its retries each.
+        """
+        query = Query.parse(text)
+        capabilities = self._capabilities_if_readable()
+        listed = capabilities.search_parameters.get(query.resource_type) if capabilities else None
+        if listed and all(name.startswith("_") or name in listed for name in query.names()):
+            self.search(text, collected)
+
     def take(self, page: Page, collected: Collected) -> bool:
         """Take in a page that is at hand; False if nothing may follow it."""
         return self._pagers["strict"].add(page, collected.source, collected)

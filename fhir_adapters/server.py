@@ -23,6 +23,8 @@ from fhir_adapters.transport import Answer, Transport
 _FHIR_JSON = "application/fhir+json"
 # Servers that do not know the newer name of the media type know the older one.
 _ACCEPT = {"Accept": f"{_FHIR_JSON}, application/json;q=0.9"}
+# No note asks for a password; a portal that has lost the session does, with status 200.
+_PASSWORD_FIELD = re.compile(rb"<input[^>]{0,500}type\s*=\s*[\"']?password", re.IGNORECASE)
 _ACCEPT_ANY = {"Accept": f"{_FHIR_JSON}, application/json;q=0.9, */*;q=0.5"}
 _INSTANCE = re.compile(r"([A-Z][A-Za-z]+)/([^/?#\s\\]+)")
 
@@ -83,6 +85,12 @@ class Server:
             raise FhirBadAnswer(
                 f"{what}: an OperationOutcome instead of data ({summary(resource)})"
             )
+        is_binary = resource is not None and resource["resourceType"] == "Binary"
+        declared = resource is not None or "fhir+json" in answer.media_type
+        if "Binary/" in url and declared and not is_binary:
+            raise FhirBadAnswer(f"{what}: something else than a whole Binary")
+        if "html" in answer.media_type and _PASSWORD_FIELD.search(answer.body):
+            raise FhirBadAnswer(f"{what}: a page for a login instead of data")
         self._keep(answer, what)
         if resource is None or resource["resourceType"] != "Binary":
             return _wrapped(answer, url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -129,7 +130,8 @@ class Transport:
                 retry = retry.increment("GET", what)
             except MaxRetryError:
                 return _returned_or_raised(outcome)
-            _LOG.info("%s: trying again after a temporary failure", what)
+            kind = re.sub(r"/[^?]*", "", what)  # without the id: it may be the patient's
+            _LOG.info("%s: trying again after a temporary failure", kind)
             time.sleep(min(retry.get_backoff_time(), self._deadline.remaining_s()))
 
     def _try(

@@ -22,6 +22,7 @@ MASS_CONCENTRATION, AMOUNT_CONCENTRATION = "mass/volume", "amount/volume"
 CHARGE_CONCENTRATION, CELLS, ENZYME = "charge/volume", "number/volume", "enzyme/volume"
 INTERNATIONAL, CONDUCTANCE, FLOW, FILTRATION = "iu/volume", "conductance", "flow", "filtration"
 DENSITY, OSMOLALITY, SPEED, ENERGY = "mass/area", "osmolality", "length/time", "energy"
+GLYCATION, EXCRETION = "glycation", "mass/mass"
 
 _PREFIXES = {"": 1.0, "d": 1e-1, "c": 1e-2, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 _VOLUMES_L = {"L": 1.0, "dL": 1e-1, "mL": 1e-3, "uL": 1e-6}
@@ -77,9 +78,13 @@ UNITS: dict[str, Unit] = {
     "L/h": Unit(FLOW, 1 / 60),
     "mL/h": Unit(FLOW, 1e-3 / 60),
     "L/s": Unit(FLOW, 60.0),
+    "cL/s": Unit(FLOW, 0.6),  # of spirometers
     "mL/min/{1.73_m2}": Unit(FILTRATION, 1.0),
     "kg/m2": Unit(DENSITY, 1.0),
     "mosm/kg": Unit(OSMOLALITY, 1.0),
+    # The IFCC's scale of HbA1c. Read as a plain share it would give 4.8 for 48 mmol/mol (6.5 %).
+    "mmol/mol": Unit(GLYCATION, 1.0),
+    "mg/g": Unit(EXCRETION, 1.0),
     "kcal": Unit(ENERGY, 1.0),
     "cal": Unit(ENERGY, 1e-3),
     "kJ": Unit(ENERGY, 1 / 4.184),

@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from fhir_adapters.codes import MDC, SYSTEM_SPELLINGS, Variable
+from fhir_adapters.codes import MDC, SYSTEM_SPELLINGS, Variable, load_variables
 from fhir_adapters.unit_table import (
     AMOUNT_CONCENTRATION,
     CHARGE_CONCENTRATION,
@@ -42,9 +42,17 @@ class Conversion(NamedTuple):
 
 # Enzyme units of laboratories are written as international units as well, and mean the same.
 _ENZYME_AS_INTERNATIONAL = re.compile(r"\[?[iI][uU]\]?")
+_PLURAL = re.compile(r"\((?:e?s)\)")  # "lb(s)", "inch(es)"
+# A daily total is a total: "mL/24 h", "mL/(24.h)", "steps/day".
+_A_DAY = re.compile(r"\s*/\s*(?:d|day|24\s*h(?:rs?|ours?)?|\(24\.h\)|\{24\s*h\})$", re.IGNORECASE)
+_CALCULATED = re.compile(r"\s*\((?:calc|calculated|est|estimated)\.?\)$", re.IGNORECASE)
+_FIBRINOGEN_EQUIVALENT = re.compile(r"\s*\(?feu\)?$", re.IGNORECASE)  # what D-dimer counts in
 # Variables that are counts, scores or plain numbers: any annotation, "1" or nothing is their unit.
 _PLAIN_UNITS = frozenset(
-    {"", "1", "[pH]", "pH", "pH units", "#", "[score]", "score", "points", "ratio", "index"}
+    {
+        *("", "1", "#", "[pH]", "pH", "pH units", "pH unit", "[score]", "score", "scores"),
+        *("points", "point", "pts", "pt", "ratio", "index", "INR", "GCS", "steps", "step", "count"),
+    }
 )
 _ANNOTATION = re.compile(r"\{[^{}]*\}|[{}]")
 _SPACES = re.compile(r"\s+")
@@ -56,13 +64,46 @@ def conversion(variable: Variable, unit: str, code: str, system: str) -> Convers
     ``unit``, ``code`` and ``system`` are the quantity's, "" where absent. A UCUM code counts
     before the unit text, which is read where the code is none of UCUM's.
     """
+    if variable.name.endswith("_24h"):
+        unit, code = _A_DAY.sub("", unit), _A_DAY.sub("", code)
     if len(unit) > LONGEST_UNIT or len(code) > LONGEST_UNIT or len(system) > LONGEST_UNIT:
         return None  # no unit, and nothing that the cache should hold
     return _conversion(variable, unit, code, system)
 
 
+def says_no_unit(text: str) -> bool:
+    """Whether a unit's text names none: it is empty, or nothing but an annotation."""
+    return not _without_annotations(text).strip()
+
+
 @lru_cache(maxsize=8192)
 def _conversion(variable: Variable, unit: str, code: str, system: str) -> Conversion | None:
+    found = _own_conversion(variable, unit, code, system)
+    if found is not None:
+        return found
+    for scale in _other_scales().get(variable.name, ()):  # HbA1c in mmol/mol
+        found = _own_conversion(scale, unit, code, system)
+        if found is not None:
+            factor, offset = scale.read_as_factor, scale.read_as_offset
+            return Conversion(found.factor * factor, found.offset * factor + offset)
+    return None
+
+
+@cache
+def _other_scales() -> dict[str, tuple[Variable, ...]]:
+    """Return, by variable, the rows that measure it on a scale which its own units lack.
+
+    A row in a unit of the same dimension (urea and its nitrogen) is told by its code alone.
+    """
+    table = load_variables()
+    scales: dict[str, tuple[Variable, ...]] = {}
+    for row in table.values():
+        if row.read_as and UNITS[row.unit].dimension != UNITS[table[row.read_as].unit].dimension:
+            scales[row.read_as] = (*scales.get(row.read_as, ()), row)
+    return scales
+
+
+def _own_conversion(variable: Variable, unit: str, code: str, system: str) -> Conversion | None:
     if code and system in MDC_SPELLINGS:
         code, system = mdc_units().get(code, ""), ""
     if code and system in UCUM_SPELLINGS:
@@ -98,7 +139,8 @@ def is_plain(variable: Variable) -> bool:
 
 def _first_conversion(variable: Variable, text: str) -> Conversion | None:
     if is_plain(variable):
-        plain = _without_annotations(text).strip().casefold() in _PLAIN_CASEFOLDED
+        key = _without_annotations(text).strip().casefold()
+        plain = key in _PLAIN_CASEFOLDED or key == f"/{variable.plausible_high:g}"  # 4 "/10"
         return Conversion(1.0) if plain or text.casefold() == variable.unit.casefold() else None
     for candidate in _readings(text):
         found = _between(variable, UNITS.get(candidate))
@@ -109,7 +151,8 @@ def _first_conversion(variable: Variable, text: str) -> Conversion | None:
 
 def _readings(text: str) -> Iterator[str]:
     """Yield the UCUM codes that a unit's text may mean, the literal one first."""
-    text = text.strip().replace("µ", "u").replace("μ", "u")
+    text = text.strip().replace("µ", "u").replace("μ", "u").replace("˚", "°")
+    text = _FIBRINOGEN_EQUIVALENT.sub("", _CALCULATED.sub("", _PLURAL.sub("", text)))
     yield text
     bare = _without_annotations(text).strip()
     yield bare

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from fhir_adapters.answers import answer
 from fhir_adapters.codes import Variable
+from fhir_adapters.number_text import LONGEST_TEXT, number_in_text, points_in_text
 
 
 class Value(NamedTuple):
@@ -37,6 +38,8 @@ def number_of(raw: object) -> float | None:
             return None
     elif type(raw) is str and len(raw) <= 64 and _NUMBER.fullmatch(raw.strip()):
         number = float(raw)
+    elif type(raw) is str and len(raw) <= 64 and _DECIMAL_COMMA.fullmatch(raw.strip()):
+        number = float(raw.replace(",", "."))
     else:
         return None
     return number if math.isfinite(number) else None
@@ -90,6 +93,8 @@ def read_quantity(quantity: object, variable: Variable) -> Value | Unreadable:
     comparator = quantity.get("comparator")
     remark = ""
     if comparator is not None:
+        if isinstance(comparator, str):
+            comparator = _COMPARATORS.get(comparator.strip(), comparator.strip())
         if comparator not in ("<", "<=", ">=", ">"):
             return Unreadable("comparator", f"{variable.name} has a comparator that is no bound")
         remark = f"{variable.name} is known as a bound ({comparator}), the bound counts"
@@ -113,26 +118,32 @@ def _read_boolean(raw: object, variable: Variable) -> Value | Unreadable:
     return Value(float(raw), variable.unit)
 
 
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d{1,2}", re.ASCII)  # three digits may be thousands
+_COMPARATORS = {"≤": "<=", "≥": ">=", "=<": "<=", "=>": ">="}
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
-_NUMBER_IN_TEXT = re.compile(
-    r"\s*(?P<bound>[<>]=?|≤|≥)?\s*(?P<number>[-+]?\d+(?:[.,]\d+)?)\s*(?P<unit>\D.{0,63})?"
-)
-_THOUSANDS = re.compile(r"[-+]?\d{1,3},\d{3}")  # "1,234" may be 1234 or 1.234
 
 
 def _read_string(raw: object, variable: Variable) -> Value | Unreadable:
-    """Read "72", "<0.01", "98.6 F", "7,4"; anything else is no number."""
+    """Read a number as people type it, points of a score, or a word of answers.csv."""
     coded = answer(variable, "", raw)
     if coded is not None:
         return Value(coded, variable.unit)
-    matched = _NUMBER_IN_TEXT.fullmatch(raw) if type(raw) is str and len(raw) <= 128 else None
-    if matched is None or _THOUSANDS.fullmatch(matched["number"]):
-        return Unreadable("value", f"{variable.name} has a valueString that is no number")
-    remark = ""
-    if matched["bound"]:
-        remark = f"{variable.name} is known as a bound ({matched['bound']}), the bound counts"
-    unit = (matched["unit"] or "").strip()
-    return Value(float(matched["number"].replace(",", ".")), unit, remark=remark)
+    if type(raw) is str:
+        points = _points(raw, variable)
+        if points is not None:
+            return points
+        found = number_in_text(raw)
+        if found is not None:
+            remark = f"{variable.name} {found.remark}" if found.remark else ""
+            return Value(found.number, found.unit, remark=remark)
+    return Unreadable("value", f"{variable.name} has a valueString that is no number")
+
+
+def _points(text: str, variable: Variable) -> Value | None:
+    if variable.unit != "{score}":
+        return None
+    points = points_in_text(text, variable.plausible_high)
+    return None if points is None else Value(points, variable.unit)
 
 
 def _read_range(raw: object, variable: Variable) -> Value | Unreadable:
@@ -179,10 +190,27 @@ def _read_concept(raw: object, variable: Variable) -> Value | Unreadable:
             number = _ordinal(coding) if number is None else number
             if number is not None:
                 return Value(number, variable.unit)
-        number = answer(variable, "", raw.get("text"))
-        if number is not None:
-            return Value(number, variable.unit)
+        for text in _words_of(raw):
+            number = answer(variable, "", text)
+            if number is not None:
+                return Value(number, variable.unit)
+            points = _points(text, variable) or _bare_points(text, variable)
+            if points is not None:
+                return points
     return Unreadable("value", f"{variable.name} has a coded answer without a number in the table")
+
+
+def _words_of(concept: dict[str, Any]) -> list[str]:
+    """Return how a concept is put into words: its text, then its codings' displays."""
+    codings = concept.get("coding")
+    listed = codings if isinstance(codings, list) else []
+    words = [concept.get("text"), *(c.get("display") for c in listed if isinstance(c, dict))]
+    return [text for text in words if type(text) is str and len(text) <= LONGEST_TEXT]
+
+
+def _bare_points(text: str, variable: Variable) -> Value | None:
+    bare = variable.unit == "{score}" and text.strip().isdecimal() and len(text) <= 8
+    return Value(float(text), variable.unit) if bare else None
 
 
 def _ordinal(coding: dict[str, Any]) -> float | None:

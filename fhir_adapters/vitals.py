@@ -12,8 +12,9 @@ from operator import attrgetter
 from typing import Any
 
 from fhir_adapters.coded_elements import coded_elements
-from fhir_adapters.codes import CodeTable, Variable
+from fhir_adapters.codes import CodeTable, Variable, load_variables
 from fhir_adapters.devices import ChannelCollector, device_of, is_device_observation
+from fhir_adapters.measurement_quality import is_faulty, is_oximeter_status, unusable_status
 from fhir_adapters.quantities import canonical_number, implausible_sentence
 from fhir_adapters.reading_log import ReadingLog, quoted
 from fhir_adapters.sampled_data import UnreadableSamples, read_samples, samples_start_s
@@ -26,6 +27,7 @@ from model.record import Measurement
 # "preliminary" and "unknown" values are what the clinician sees too. "registered" has no result
 # yet, "superseded" (no code of the standard, but sent) has a successor.
 USED_STATUSES = frozenset({"final", "amended", "corrected", "preliminary", "unknown"})
+_COMA_PARTS = frozenset({"gcs_eye", "gcs_verbal", "gcs_motor"})
 LONGEST_INTERPRETATION = 8  # characters; the standard's codes have at most 6
 
 
@@ -61,13 +63,17 @@ class ObservationReader:
             self._log.leave_out(source, "subject", unproven)
             return
         elements = coded_elements(observation, source, self._codes, self._log)
-        if not elements:
+        status = not elements and is_oximeter_status(observation.get("code"))
+        if not elements and not status:
             return
         objection = self._objection(observation)
         if objection:
             self._log.leave_out(source, *objection)
             return
         device = self._device(observation)
+        if status:
+            self._note_oximeter_status(observation, source, device or "")
+            return
         single = []
         for element, variable in elements:
             if "valueSampledData" in element:
@@ -76,8 +82,11 @@ class ObservationReader:
                 single.append((element, variable))
         time = self._past_time(observation, source) if single else None
         if time is not None:
+            known = len(self._measurements)
             for element, variable in single:
                 self._read_single(element, variable, time, source, device)
+            if len(single) >= len(_COMA_PARTS):
+                self._add_coma_total(self._measurements[known:], source)
 
     def measurements(self) -> tuple[Measurement, ...]:
         """Return the Measurements, sorted by time, each reading once."""
@@ -103,7 +112,9 @@ class ObservationReader:
 
     def _objection(self, observation: dict[str, Any]) -> tuple[str, str] | None:
         status = observation.get("status")
-        if type(status) is not str or status not in USED_STATUSES:
+        if type(status) is not str or (
+            status not in USED_STATUSES and status.strip().casefold() not in USED_STATUSES
+        ):
             return "status", f"status {quoted(status)} is not used"
         if observation.get("modifierExtension"):
             return "modifier", "it has a modifierExtension that is not known"
@@ -127,6 +138,12 @@ class ObservationReader:
             if label.startswith("Device/"):  # a display may differ from resource to resource
                 self._labels[reference] = label
         return label
+
+    def _note_oximeter_status(self, observation: dict[str, Any], source: str, device: str) -> None:
+        """Remember that the readings of this device at this time are no measurements."""
+        time = self._past_time(observation, source) if is_faulty(observation) else None
+        if time is not None:
+            self._channels.add_fault(device, time.timestamp())
 
     def _past_time(self, observation: dict[str, Any], source: str) -> datetime | None:
         """Return when the value was true, if it was true and available by the prediction time."""
@@ -164,6 +181,11 @@ class ObservationReader:
         source: str,
         device: str | None,
     ) -> None:
+        interpretation = element.get("interpretation")
+        quality = unusable_status(interpretation) if interpretation is not None else ""
+        if quality:
+            self._log.leave_out(source, "quality", f"{variable.name} is {quality}, says its device")
+            return
         value = plain_quantity(element) or read_value(element, variable)
         if isinstance(value, Unreadable):
             self._log.leave_out(source, *value)
@@ -171,14 +193,30 @@ class ObservationReader:
         number = canonical_number(value, variable, source, self._log)
         if number is None:
             return
+        if variable.read_as:
+            number = number * variable.read_as_factor + variable.read_as_offset
+            variable = load_variables()[variable.read_as]
+            if not variable.plausible_low <= number <= variable.plausible_high:
+                self._log.leave_out(source, "implausible", implausible_sentence(variable))
+                return
         if variable.modality == "device" or (device is not None and variable.modality == "both"):
             self._channels.add_point(variable, time.timestamp(), number, source, device or "")
             return
-        interpretation = element.get("interpretation")
         flag = _interpretation(interpretation) if interpretation is not None else None
         self._measurements.append(
             Measurement(variable.name, number, variable.unit, time, source, flag)
         )
+
+    def _add_coma_total(self, read: list[Measurement], source: str) -> None:
+        """Add the Glasgow Coma Scale where a panel holds its three parts and not their sum."""
+        parts = {one.variable: one for one in read}
+        if "glasgow_coma_scale" in parts or not parts.keys() >= _COMA_PARTS:
+            return
+        total = sum(parts[name].value for name in _COMA_PARTS)
+        self._log.remark(source, "value", "glasgow_coma_scale is the sum of its three parts")
+        variable = load_variables()["glasgow_coma_scale"]
+        time = parts["gcs_eye"].time
+        self._measurements.append(Measurement(variable.name, total, variable.unit, time, source))
 
     def _read_samples(
         self,

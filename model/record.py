@@ -66,6 +66,7 @@ class DeviceSeries:
     source_index: npt.NDArray[np.int32]  # (n,) index into sources
     device: str = ""  # "Device/5" or a display name, "" if unknown
     period_s: float | None = None  # nominal sampling period where the source states one
+    device_name: str = ""  # what people call the device, where the chart holds it; never an input
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,19 @@ def test_total_is_not_believed() -> None:
     assert (len(contents.resources), contents.incomplete) == (1, [])
 
 
+def test_what_a_history_says_was_deleted_is_left_out() -> None:
+    """A history has the newest first: what stands below a DELETE is older than it."""
+    entries = [
+        {"request": {"method": "DELETE", "url": "Observation/o1"}},
+        {"resource": observation(), "request": {"method": "PUT", "url": "Observation/o1"}},
+        {"resource": observation("o2"), "request": {"method": "PUT", "url": "Observation/o2"}},
+        {"request": {"method": "DELETE", "url": "Observation/o2"}},
+    ]
+    contents = open_bundle({"resourceType": "Bundle", "type": "history", "entry": entries}, "x")
+    assert [one["id"] for one in contents.resources] == ["o2"]  # made again after its deletion
+    assert [line.sentence for line in contents.incomplete] == ["x entry 1 was deleted later"]
+
+
 def test_single_resource_is_taken_as_it_is() -> None:
     assert open_bundle(PATIENT).resources == [PATIENT]
 

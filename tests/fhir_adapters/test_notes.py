@@ -596,3 +596,31 @@ def test_documents_without_id_are_told_apart() -> None:
     second = document("", attachment("Second."), id=None)
     sources = [note.source for note in read(first, second).notes]
     assert sources == ["DocumentReference#0", "DocumentReference#1"]
+
+
+@pytest.mark.parametrize("status", ["Entered-In-Error", "ENTERED-IN-ERROR", " entered-in-error "])
+def test_case_and_spaces_of_a_status_do_not_let_a_withdrawn_text_pass(status: str) -> None:
+    assert read(document(status=status)).notes == ()
+    assert read(document(docStatus=status)).notes == ()
+    assert len(read(document(status="Current", docStatus="Final")).notes) == 1
+
+
+def test_pages_of_one_document_are_all_read() -> None:
+    """Several attachments of one type are no formats of one text, but its pages."""
+    pages = [attachment("Page one is calm."), attachment("Page two is septic.")]
+    reading = read(document("7", *pages))
+    assert texts(reading) == ["Page one is calm.", "Page two is septic."]
+    again = read(document("7", attachment("Same text."), attachment("Same text.")))
+    assert texts(again) == ["Same text."]
+
+
+def test_a_page_that_cannot_be_read_is_reported_and_the_others_are_used() -> None:
+    broken = {"contentType": "text/plain", "data": "%%%"}
+    reading = read(document("7", attachment("Page one is calm."), broken))
+    assert texts(reading) == ["Page one is calm."]
+    assert "another text of it" in reading.incomplete[0].sentence
+
+
+def test_line_breaks_of_hl7_v2_are_line_breaks() -> None:
+    reading = read(document("7", attachment("Febrile.\\.br\\Denies chest pain \\T\\ cough.")))
+    assert texts(reading) == ["Febrile.", "Denies chest pain & cough."]
