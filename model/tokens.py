@@ -50,7 +50,7 @@ __all__ = [
     "tokenize",
 ]
 
-Embed = Callable[[Sequence[str]], Floats]  # n sentences -> (n, EMBEDDING_WIDTH)
+Embed = Callable[[Sequence[str]], Floats]  # n sentences -> (n, embedding_width)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ class TokenArrays:
 
     structured_stats: Floats  # (V, 9) in STRUCTURED_STATS order, NaN where not defined
     structured_measured: Booleans  # (V,)
-    sentence_embeddings: Floats  # (S, 384)
+    sentence_embeddings: Floats  # (S, embedding_width)
     sentence_features: Floats  # (S, 6) in SENTENCE_FEATURES order
     sentence_note_type: Integers  # (S,)
     patch_stats: Floats  # (K, 6) in PATCH_STATS order
@@ -95,7 +95,12 @@ def tokenize(
     stats, labels_structured = structured_tokens(record, config, with_labels)
     (texts, features, note_types), labels_notes = note_tokens(record, config, with_labels)
     patches, labels_device = device_tokens(record, config, with_labels)
-    embeddings = embed(texts) if texts else np.zeros((0, EMBEDDING_WIDTH), np.float32)
+    embeddings = embed(texts) if texts else np.zeros((0, config.embedding_width), np.float32)
+    if embeddings.shape[1] != config.embedding_width:
+        raise ValueError(
+            f"the sentence encoder gave vectors of width {embeddings.shape[1]}, the vocabulary "
+            f"expects {config.embedding_width}"
+        )
     read = np.isfinite(embeddings[:, 0])
     labels_read = [label for label, kept in zip(labels_notes, read, strict=with_labels) if kept]
     patch_stats, patch_channel, patch_index = patches

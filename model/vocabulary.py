@@ -47,7 +47,7 @@ SENTENCE_FEATURES: Final = (
     "log1p_age_hours",
     "position",
 )
-EMBEDDING_WIDTH: Final = 384  # all-MiniLM-L6-v2
+EMBEDDING_WIDTH: Final = 384  # of all-MiniLM-L6-v2; a TokenConfig may name another
 STATICS: Final = ("age_years", "sex", "unit_type")
 SEX_CODES: Final[Mapping[str, float]] = {"male": 0.0, "female": 1.0, "other": 0.5}
 UNKNOWN_NOTE_TYPE: Final = 0  # index of a note type that training did not know
@@ -76,6 +76,7 @@ class TokenConfig:
     note_lookback_hours: int = 168  # admission notes and discharge letters stay true for a week
     patch_hours: int = 6  # 8 patches: fine enough for a course, few enough to explain
     max_sentences: int = 64  # about ten short notes; more would dominate the number of players
+    embedding_width: int = EMBEDDING_WIDTH  # of the sentence encoder
 
     @property
     def patch_count(self) -> int:

@@ -21,7 +21,7 @@ class TokenBatch:
 
     structured_stats: Tensor  # (B, V, 9), NaN where not defined
     structured_measured: Tensor  # (B, V) bool
-    sentence_embeddings: Tensor  # (B, S, 384)
+    sentence_embeddings: Tensor  # (B, S, E): embedding width
     sentence_features: Tensor  # (B, S, 6)
     sentence_note_type: Tensor  # (B, S)
     sentence_present: Tensor  # (B, S) bool, false for padding

@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 
 from model.tokens import (
-    EMBEDDING_WIDTH,
     PATCH_STATS,
     SENTENCE_FEATURES,
     STRUCTURED_STATS,
@@ -29,11 +28,12 @@ from model.training.cohort import Case, CaseFacts, Cohort, CohortError
 
 FORMAT = 1
 _HEADER, _CASES = "store.json", "cases.ndjson"
-# Type and width of a row, and what the rows of a case are counted by.
+# Type and width of a row, and what the rows of a case are counted by. The width of a sentence
+# embedding is that of the configuration.
 _ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...], str]] = {
     "structured_stats": (np.float32, (len(STRUCTURED_STATS),), "variables"),
     "structured_measured": (np.bool_, (), "variables"),
-    "sentence_embeddings": (np.float32, (EMBEDDING_WIDTH,), "sentences"),
+    "sentence_embeddings": (np.float32, (-1,), "sentences"),
     "sentence_features": (np.float32, (len(SENTENCE_FEATURES),), "sentences"),
     "sentence_note_type": (np.int64, (), "sentences"),
     "patch_stats": (np.float32, (len(PATCH_STATS),), "patches"),
@@ -91,14 +91,15 @@ def open_cases(folder: Path, key: str) -> Cohort | None:
     header = json.loads(path.read_text())
     if header["format"] != FORMAT or header["key"] != key:
         return None
-    arrays = {name: _mapped(folder, name) for name in _ARRAYS}
-    cases = tuple(_cases(folder, arrays))
-    return Cohort(TokenConfig.from_json(header["config"]), cases)
+    config = TokenConfig.from_json(header["config"])
+    arrays = {name: _mapped(folder, name, config) for name in _ARRAYS}
+    return Cohort(config, tuple(_cases(folder, arrays)))
 
 
-def _mapped(folder: Path, name: str) -> np.ndarray[Any, Any]:
+def _mapped(folder: Path, name: str, config: TokenConfig) -> np.ndarray[Any, Any]:
     """Map an array; pages are read when used, and the file itself is never changed."""
     kind, shape, _ = _ARRAYS[name]
+    shape = tuple(config.embedding_width if size < 0 else size for size in shape)
     path = folder / f"{name}.bin"
     width = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
     rows, rest = divmod(path.stat().st_size, width)

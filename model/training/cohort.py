@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.tokens import EMBEDDING_WIDTH, TokenArrays, TokenConfig
+from model.tokens import TokenArrays, TokenConfig
 
 FORMAT = 1
 
@@ -97,7 +97,7 @@ def join(cohorts: Sequence[Cohort]) -> Cohort:
 def save_cohort(path: Path, cohort: Cohort) -> None:
     """Write a cohort; the file appears whole or not at all."""
     tokens = cohort.tokens()
-    sentences, sentence_index = _unique_sentences(tokens)
+    sentences, sentence_index = _unique_sentences(tokens, cohort.config.embedding_width)
     header = {
         "format": FORMAT,
         "config": cohort.config.to_json(),
@@ -129,7 +129,7 @@ def _summary(case: Case) -> npt.NDArray[np.float32]:
 
 
 def _unique_sentences(
-    tokens: Sequence[TokenArrays],
+    tokens: Sequence[TokenArrays], width: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return the distinct embeddings and, for every sentence, which one it has."""
     numbers: dict[bytes, int] = {}
@@ -138,7 +138,7 @@ def _unique_sentences(
         for arrays in tokens
         for row in arrays.sentence_embeddings
     ]
-    table = np.frombuffer(b"".join(numbers), np.float32).reshape(len(numbers), EMBEDDING_WIDTH)
+    table = np.frombuffer(b"".join(numbers), np.float32).reshape(len(numbers), width)
     return table, np.array(index, np.int64)
 
 

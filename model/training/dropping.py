@@ -20,17 +20,26 @@ def drop_tokens(
     rows: int,
     *,
     whole_share: float,
+    part_share: float,
     modality_rate: float,
+    token_dropout: bool,
     generator: torch.Generator,
 ) -> Dropped:
-    """Leave some rows whole; in the others keep tokens at a rate of their own in (0, 1).
+    """Leave some rows whole; of the others show some modalities in full, or tokens at random.
 
-    In these, each modality is further dropped as a block with probability ``modality_rate``.
-    ``modality`` (N,) numbers the modality of each token.
+    ``part_share`` of the rows that are not whole show a random subset of the modalities, never
+    none: single modalities are what a site may have, and are hardly met otherwise. In the rest a
+    token is kept at a rate of the row's own in (0, 1), and each modality is further dropped as a
+    block with probability ``modality_rate``. ``modality`` (N,) numbers the modality of each token.
     """
     whole = torch.rand(rows, generator=generator) < whole_share  # (B,)
     rate = torch.rand(rows, 1, generator=generator)
-    keep = torch.rand(rows, len(modality), generator=generator) < rate  # (B, N)
+    scattered = torch.rand(rows, len(modality), generator=generator) < rate  # (B, N)
     stays = torch.rand(rows, 3, generator=generator) >= modality_rate  # (B, 3)
-    keep &= stays[:, modality]
+    if not token_dropout:
+        scattered = torch.ones_like(scattered)
+    draw = torch.rand(rows, 3, generator=generator)
+    shown = (draw < 0.5).scatter(1, draw.argmin(dim=1, keepdim=True), True)  # (B, 3)
+    in_part = torch.rand(rows, 1, generator=generator) < part_share
+    keep = torch.where(in_part, shown[:, modality], scattered & stays[:, modality])
     return Dropped(keep | whole[:, None], whole)

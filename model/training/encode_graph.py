@@ -1,17 +1,19 @@
 """encode.onnx: the arrays of one record -> the memory that all coalitions share.
 
-Axes: V variables, S sentences, K patches, F features of the quantile encoding, D width, T tasks,
+Axes: V variables, S sentences, K patches, F features of the quantile encoding, D width,
 M memory width. S and K are at least 1; the caller pads an absent modality and hides the padding.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from model.tokens import EMBEDDING_WIDTH, PATCH_STATS, SENTENCE_FEATURES, STRUCTURED_STATS
+from model.tokens import PATCH_STATS, SENTENCE_FEATURES, STRUCTURED_STATS
 from model.training.encoders import (
     DeviceEncoder,
     NoteEncoder,
@@ -63,34 +65,39 @@ def per_row(g: GraphWriter, x: str, matrices: str) -> str:
     return g.op("Squeeze", g.op("MatMul", row, matrices), middle)
 
 
-def structured(g: GraphWriter, layer: StructuredEncoder) -> tuple[str, str | None]:
-    """Return tokens (V, D) and additive terms (V, T), if any."""
+class Encoded(NamedTuple):
+    """Names of the tokens of one modality, and of what they usually are, (n, D) each."""
+
+    tokens: str
+    usual: str
+
+
+def structured(g: GraphWriter, layer: StructuredEncoder) -> Encoded:
+    """Return tokens (V, D)."""
     measured = g.op("Unsqueeze", "structured_measured", g.constant([1]))  # (V, 1)
     x = quantile_encoding(g, "structured_stats", None, layer.encoding)
     code = per_row(g, x, g.constant(array(layer.project)))
     code = g.op("Add", code, g.constant(array(layer.bias)))
     code = g.op("Where", measured, code, g.constant(array(layer.not_measured)))
     token = linear(g, g.op("Gelu", code), layer.expand)
-    token = g.op("Add", token, g.constant(array(layer.variable)))
-    if not layer.additive_path:
-        return token, None
-    additive = per_row(g, x, g.constant(array(layer.additive)))
-    absent = g.constant(array(layer.additive_not_measured))
-    return token, g.op("Where", measured, additive, absent)
+    usual = g.constant(array(layer.variable + layer.expand.bias))
+    return Encoded(g.op("Add", token, g.constant(array(layer.variable))), usual)
 
 
-def notes(g: GraphWriter, layer: NoteEncoder) -> tuple[str, str | None]:
-    """Return tokens (S, D) and additive terms (S, T), if any."""
+def notes(g: GraphWriter, layer: NoteEncoder) -> Encoded:
+    """Return tokens (S, D)."""
+    content = g.op("Sub", "sentence_embeddings", g.constant(array(layer.mean)))
+    content = g.op("Mul", content, g.constant(array(layer.scale)))
     gate = g.op("Add", linear(g, "sentence_features", layer.gate), g.constant(1.0))
-    meaning = g.op("Mul", linear(g, "sentence_embeddings", layer.project), gate)
+    meaning = g.op("Mul", linear(g, content, layer.project), gate)
     kind = g.op("Gather", g.constant(array(layer.note_type.weight)), "sentence_note_type")
     flags = linear(g, "sentence_features", layer.features)
-    token = g.op("Add", g.op("Add", meaning, flags), kind)
-    return token, None if layer.additive is None else linear(g, token, layer.additive)
+    bias = g.constant(array(layer.project.bias + layer.features.bias))
+    return Encoded(g.op("Add", g.op("Add", meaning, flags), kind), g.op("Add", kind, bias))
 
 
-def device(g: GraphWriter, layer: DeviceEncoder) -> tuple[str, str | None]:
-    """Return tokens (K, D) and additive terms (K, T), if any."""
+def device(g: GraphWriter, layer: DeviceEncoder) -> Encoded:
+    """Return tokens (K, D)."""
 
     def of(table: Tensor, index: str) -> str:
         return g.op("Gather", g.constant(array(table)), index)
@@ -98,36 +105,37 @@ def device(g: GraphWriter, layer: DeviceEncoder) -> tuple[str, str | None]:
     x = quantile_encoding(g, "patch_stats", "patch_channel", layer.encoding)
     code = per_row(g, x, of(layer.project, "patch_channel"))
     token = linear(g, g.op("Gelu", code), layer.expand)
-    token = g.op("Add", token, of(layer.channel, "patch_channel"))
-    token = g.op("Add", token, of(layer.patch, "patch_index"))
-    if not layer.additive_path:
-        return token, None
-    additive = per_row(g, x, of(layer.additive, "patch_channel"))
-    return token, g.op("Mul", additive, of(layer.additive_patch, "patch_index"))
+    where = g.op("Add", of(layer.channel, "patch_channel"), of(layer.patch, "patch_index"))
+    usual = g.op("Add", where, g.constant(array(layer.expand.bias)))
+    return Encoded(g.op("Add", token, where), usual)
+
+
+def remembered(g: GraphWriter, network: FusionNetwork, encoded: Encoded, modality: int) -> str:
+    """Return the memory of one modality (n, M), as ``FusionNetwork.remembered`` does."""
+    place = g.constant(array(network.modality)[modality])
+    tokens, usual = (
+        layer_norm(g, g.op("Add", name, place), network.token_norm) for name in encoded
+    )
+    weight, d = array(network.to_memory.weight).T, network.config.width  # (D, M)
+    read = g.op("MatMul", tokens, g.constant(weight[:, :-d]))
+    pooled = g.op("MatMul", g.op("Sub", tokens, usual), g.constant(weight[:, -d:]))
+    return g.op("Concat", read, pooled, axis=1)
 
 
 def encode_graph(network: FusionNetwork) -> onnx.ModelProto:
     """Return the graph of ``FusionNetwork.encode`` for one record."""
     g = GraphWriter()
-    pairs = structured(g, network.structured), notes(g, network.note), device(g, network.device)
-    modality = array(network.modality)
+    parts = structured(g, network.structured), notes(g, network.note), device(g, network.device)
     names = "memory_structured", "memory_note", "memory_device"
-    for index, (name, (token, additive)) in enumerate(zip(names, pairs, strict=True)):
-        placed = g.op("Add", token, g.constant(modality[index]))
-        normed = layer_norm(g, placed, network.token_norm)
-        columns = [linear(g, normed, network.to_memory)]
-        if network.config.sum_units:
-            columns.append(linear(g, normed, network.to_sum))
-        if additive is not None:
-            columns.append(additive)
-        g.name(g.op("Concat", *columns, axis=1), name)
+    for index, (name, encoded) in enumerate(zip(names, parts, strict=True)):
+        g.name(remembered(g, network, encoded, index), name)
     variables, width = len(network.structured.variable), network.config.memory_width
     return g.finish(
         "encode",
         {
             "structured_stats": (TensorProto.FLOAT, (variables, len(STRUCTURED_STATS))),
             "structured_measured": (TensorProto.BOOL, (variables,)),
-            "sentence_embeddings": (TensorProto.FLOAT, ("S", EMBEDDING_WIDTH)),
+            "sentence_embeddings": (TensorProto.FLOAT, ("S", network.note.project.in_features)),
             "sentence_features": (TensorProto.FLOAT, ("S", len(SENTENCE_FEATURES))),
             "sentence_note_type": (TensorProto.INT64, ("S",)),
             "patch_stats": (TensorProto.FLOAT, ("K", len(PATCH_STATS))),

@@ -1,6 +1,10 @@
-"""Three encoders with one signature: arrays of a modality -> tokens, and additive terms if wanted.
+"""Three encoders with one signature: arrays of a modality -> tokens, and what each is usually.
 
-Axes: B records, V variables, S sentences, K patches, D width, T tasks, F features.
+Axes: B records, V variables, S sentences, K patches, D width, E embedding width, F features.
+
+The usual token of a variable, a kind of note or a channel is what it is when its content says
+nothing: the middle of the training values, the mean sentence. What is pooled is the difference to
+it, so that the findings that are as usual add nothing, whether they are shown or hidden.
 """
 
 from __future__ import annotations
@@ -14,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.tokens import (
-    EMBEDDING_WIDTH,
     PATCH_STATS,
     SENTENCE_FEATURES,
     STRUCTURED_STATS,
@@ -24,16 +27,19 @@ from model.tokens import (
 from model.training.network_config import NetworkConfig
 
 NARROWEST_BIN = 1e-6  # bins of repeated quantiles become steps
+FLATTEST_DIMENSION = 1e-3  # standard deviation of an embedding's dimension that says nothing
 
 
-class BinEdges(NamedTuple):
-    """Training quantiles of every statistic."""
+class Scales(NamedTuple):
+    """What the encoders measure by: taken from training records, once."""
 
-    structured: np.ndarray  # (V, 9, bins + 1)
-    device: np.ndarray  # (channels, 6, bins + 1)
+    structured: np.ndarray  # (V, 9, bins + 1) quantiles
+    device: np.ndarray  # (channels, 6, bins + 1) quantiles
+    note_mean: np.ndarray  # (E,) of sentence embeddings
+    note_deviation: np.ndarray  # (E,)
 
 
-def fit_bin_edges(records: Sequence[TokenArrays], config: TokenConfig, bins: int) -> BinEdges:
+def fit_scales(records: Sequence[TokenArrays], config: TokenConfig, bins: int) -> Scales:
     """Take quantiles over training records; the outermost 0.5 % saturate, artefacts among them."""
     levels = np.linspace(0.005, 0.995, bins + 1)
     structured = np.stack([r.structured_stats for r in records])  # (R, V, 9)
@@ -43,7 +49,10 @@ def fit_bin_edges(records: Sequence[TokenArrays], config: TokenConfig, bins: int
     device = [
         [_edges(rows[:, stat], levels) for stat in range(len(PATCH_STATS))] for rows in by_channel
     ]
-    return BinEdges(
+    sentences = np.concatenate([r.sentence_embeddings for r in records])
+    if not len(sentences):
+        sentences = np.zeros((1, config.embedding_width), np.float32)
+    return Scales(
         np.array(
             [
                 [_edges(structured[:, v, s], levels) for s in range(len(STRUCTURED_STATS))]
@@ -52,6 +61,8 @@ def fit_bin_edges(records: Sequence[TokenArrays], config: TokenConfig, bins: int
             np.float32,
         ),
         np.array(device, np.float32).reshape(len(config.channels), len(PATCH_STATS), bins + 1),
+        sentences.mean(axis=0),
+        sentences.std(axis=0),
     )
 
 
@@ -104,63 +115,74 @@ class QuantileEncoding(nn.Module):
         return both.flatten(2)
 
 
+class Encoded(NamedTuple):
+    """The tokens of one modality."""
+
+    tokens: Tensor  # (B, n, D)
+    usual: Tensor  # (B, n, D): the same tokens without their content
+
+
 class StructuredEncoder(nn.Module):
     """One token a variable: quantile encoding -> low rank, a matrix each -> D, shared."""
 
     def __init__(self, tokens: TokenConfig, config: NetworkConfig) -> None:
         super().__init__()
-        count, tasks = len(tokens.variables), len(config.tasks)
+        count = len(tokens.variables)
         self.encoding = QuantileEncoding(count, len(STRUCTURED_STATS), config.bins)
         features = self.encoding.features
         self.project = nn.Parameter(torch.randn(count, features, config.rank) / features**0.5)
         self.bias = nn.Parameter(torch.zeros(count, config.rank))
-        self.not_measured = nn.Parameter(torch.randn(count, config.rank) * 0.1)
+        self.not_measured = nn.Parameter(torch.zeros(count, config.rank))
         self.expand = nn.Linear(config.rank, config.width)
         self.variable = nn.Parameter(torch.randn(count, config.width) * 0.1)
-        if config.additive_path:
-            self.additive = nn.Parameter(torch.zeros(count, features, tasks))
-            self.additive_not_measured = nn.Parameter(torch.zeros(count, tasks))
-        self.additive_path = config.additive_path
 
-    def forward(self, stats: Tensor, measured: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, V, 9), (B, V) -> tokens (B, V, D), additive (B, V, T)."""
-        seen = measured[..., None]  # (B, V, 1)
+    def forward(self, stats: Tensor, measured: Tensor) -> Encoded:
+        """(B, V, 9), (B, V) -> (B, V, D)."""
         x = self.encoding(stats).transpose(0, 1)  # (V, B, F)
         code = (x @ self.project).transpose(0, 1) + self.bias  # (B, V, rank)
-        code = torch.where(seen, code, self.not_measured.expand_as(code))
-        token = self.expand(functional.gelu(code)) + self.variable  # (B, V, D)
-        if not self.additive_path:
-            return token, None
-        additive = (x @ self.additive).transpose(0, 1)  # (B, V, T)
-        return token, torch.where(seen, additive, self.additive_not_measured.expand_as(additive))
+        code = torch.where(measured[..., None], code, self.not_measured.expand_as(code))
+        usual = self.variable + self.expand.bias  # (V, D)
+        tokens = self.expand(functional.gelu(code)) + self.variable  # (B, V, D)
+        return Encoded(tokens, usual.expand_as(tokens))
 
 
 class NoteEncoder(nn.Module):
-    """One token a sentence: frozen embedding -> D, assertion flags, age, position, note type."""
+    """One token a sentence: frozen embedding -> D, assertion flags, age, position, note type.
+
+    Embeddings have a norm of 1 over hundreds of dimensions and a large mean in common: unless they
+    are brought to the scale of the other terms, what a sentence says drowns in what kind it is of.
+    """
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, tokens: TokenConfig, config: NetworkConfig) -> None:
         super().__init__()
-        tasks = len(config.tasks)
-        self.project = nn.Linear(EMBEDDING_WIDTH, config.width)
+        self.register_buffer("mean", torch.zeros(tokens.embedding_width))
+        self.register_buffer("scale", torch.ones(tokens.embedding_width))
+        self.project = nn.Linear(tokens.embedding_width, config.width)
         self.features = nn.Linear(len(SENTENCE_FEATURES), config.width)
         # A flag must be able to turn a finding round, which a sum of the two cannot.
         self.gate = nn.Linear(len(SENTENCE_FEATURES), config.width)
         self.note_type = nn.Embedding(len(tokens.note_types) + 1, config.width)
-        self.additive = nn.Linear(config.width, tasks) if config.additive_path else None
         nn.init.normal_(self.note_type.weight, std=0.1)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
-        if self.additive is not None:
-            nn.init.zeros_(self.additive.weight)
-            nn.init.zeros_(self.additive.bias)
 
-    def forward(
-        self, embeddings: Tensor, features: Tensor, note_type: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """(B, S, 384), (B, S, 6), (B, S) -> tokens (B, S, D), additive (B, S, T)."""
-        meaning = self.project(embeddings) * (1.0 + self.gate(features))  # (B, S, D)
-        token = meaning + self.features(features) + self.note_type(note_type)
-        return token, None if self.additive is None else self.additive(token)
+    def set_scale(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Take the mean and the standard deviation of training embeddings, (E,) each."""
+        varies = deviation > FLATTEST_DIMENSION
+        scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.scale.copy_(torch.from_numpy(scale))
+
+    def forward(self, embeddings: Tensor, features: Tensor, note_type: Tensor) -> Encoded:
+        """(B, S, E), (B, S, 6), (B, S) -> (B, S, D)."""
+        content = (embeddings - self.mean) * self.scale
+        meaning = self.project(content) * (1.0 + self.gate(features))  # (B, S, D)
+        kind = self.note_type(note_type)  # (B, S, D)
+        usual = kind + self.project.bias + self.features.bias
+        return Encoded(meaning + self.features(features) + kind, usual)
 
 
 class DeviceEncoder(nn.Module):
@@ -168,26 +190,17 @@ class DeviceEncoder(nn.Module):
 
     def __init__(self, tokens: TokenConfig, config: NetworkConfig) -> None:
         super().__init__()
-        count, tasks = max(1, len(tokens.channels)), len(config.tasks)
+        count = max(1, len(tokens.channels))
         self.encoding = QuantileEncoding(count, len(PATCH_STATS), config.bins)
         features = self.encoding.features
         self.project = nn.Parameter(torch.randn(count, features, config.rank) / features**0.5)
         self.expand = nn.Linear(config.rank, config.width)
         self.channel = nn.Parameter(torch.randn(count, config.width) * 0.1)
         self.patch = nn.Parameter(torch.randn(tokens.patch_count, config.width) * 0.1)
-        if config.additive_path:
-            self.additive = nn.Parameter(torch.zeros(count, features, tasks))
-            self.additive_patch = nn.Parameter(torch.ones(tokens.patch_count, 1))
-        self.additive_path = config.additive_path
 
-    def forward(
-        self, stats: Tensor, channel: Tensor, patch: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """(B, K, 6), (B, K), (B, K) -> tokens (B, K, D), additive (B, K, T)."""
+    def forward(self, stats: Tensor, channel: Tensor, patch: Tensor) -> Encoded:
+        """(B, K, 6), (B, K), (B, K) -> (B, K, D)."""
         x = self.encoding(stats, channel)[..., None, :]  # (B, K, 1, F)
         code = (x @ self.project[channel]).squeeze(2)  # (B, K, rank)
-        token = self.expand(functional.gelu(code)) + self.channel[channel] + self.patch[patch]
-        if not self.additive_path:
-            return token, None
-        additive = (x @ self.additive[channel]).squeeze(2)  # (B, K, T)
-        return token, additive * self.additive_patch[patch]
+        where = self.channel[channel] + self.patch[patch]  # (B, K, D)
+        return Encoded(self.expand(functional.gelu(code)) + where, where + self.expand.bias)

@@ -18,11 +18,15 @@ from model.prediction import Modality
 from model.tokens import TokenArrays
 from model.training.baselines import boosted_trees, logistic_regression, note_words
 from model.training.cohort import Cohort
+from model.training.curves import curves, observed_to_expected
 from model.training.metrics import (
     Estimate,
     auroc,
     best_event1_threshold,
+    bootstrap,
+    calibration_intercept,
     calibration_line,
+    calibration_slope,
     logit,
     paired_difference,
     summary,
@@ -33,8 +37,9 @@ from model.training.splits import tuning_split
 
 Floats = npt.NDArray[np.float64]
 
+STRONGEST_RIVAL = "trees + logistic"  # whose curves are drawn beside the network's
 BASELINE_TUNING_SHARE = 0.15  # of a baseline's training cases, for its Event 1 threshold
-SMALLEST_GROUP = 100  # subgroups with fewer cases are left out of the table
+SMALLEST_GROUP = 100  # subgroups with fewer cases, or with too few events, are only counted
 FEWEST_EVENTS = 10
 
 
@@ -83,6 +88,11 @@ class Comparison:
                 )
                 for name, system in self.systems.items()
                 if name != reference
+            },
+            "curves": {
+                name: curves(self.outcomes, self.systems[name].probabilities)
+                for name in (reference, STRONGEST_RIVAL)
+                if name in self.systems
             },
         }
 
@@ -184,27 +194,54 @@ def reference_scores(cohort: Cohort, score: str) -> Floats:
     return np.array([c.facts.reference_scores.get(score, np.nan) for c in cohort.cases])
 
 
-def subgroups(cohort: Cohort, outcomes: Floats, probabilities: Floats) -> list[dict[str, Any]]:
-    """Return discrimination and observed against predicted risk by age, sex and unit."""
+def subgroups(
+    cohort: Cohort, outcomes: Floats, probabilities: Floats, *, resamples: int = 300
+) -> list[dict[str, Any]]:
+    """Return discrimination and calibration by age, sex, unit and available modalities.
+
+    AUROC, slope and intercept with bootstrap intervals, observed over expected events with the
+    exact Poisson interval. Groups with few cases or events are counted, and their figures None.
+    """
     rows = []
     for kind, names in _group_names(cohort).items():
         for name in sorted(set(names)):
             inside = np.array([other == name for other in names])
-            events = int(outcomes[inside].sum())
-            if inside.sum() < SMALLEST_GROUP or events < FEWEST_EVENTS:
-                continue
-            rows.append(
-                {
-                    "kind": kind,
-                    "group": name,
-                    "n": int(inside.sum()),
-                    "events": events,
-                    "auroc": round(auroc(outcomes[inside], probabilities[inside]), 4),
-                    "observed": round(float(outcomes[inside].mean()), 4),
-                    "predicted": round(float(probabilities[inside].mean()), 4),
-                }
-            )
+            row = _counts(kind, name, outcomes[inside], probabilities[inside])
+            enough = row["n"] >= SMALLEST_GROUP and row["events"] >= FEWEST_EVENTS
+            figures = _group_figures if enough else _no_figures
+            rows.append(row | figures(outcomes[inside], probabilities[inside], resamples))
     return rows
+
+
+def _counts(kind: str, name: str, outcomes: Floats, probabilities: Floats) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "group": name,
+        "n": len(outcomes),
+        "events": int(outcomes.sum()),
+        "observed": round(float(outcomes.mean()), 4),
+        "predicted": round(float(probabilities.mean()), 4),
+    }
+
+
+def _group_figures(outcomes: Floats, probabilities: Floats, resamples: int) -> dict[str, Any]:
+    metrics = {
+        "auroc": auroc,
+        "calibration_slope": calibration_slope,
+        "calibration_intercept": calibration_intercept,
+    }
+    found: dict[str, Any] = {
+        name: rounded_estimate(bootstrap(metric, outcomes, probabilities, resamples=resamples))
+        for name, metric in metrics.items()
+    }
+    found["observed_to_expected"] = observed_to_expected(outcomes, probabilities)
+    return found
+
+
+def _no_figures(*_: object) -> dict[str, Any]:
+    return dict.fromkeys(
+        ("auroc", "calibration_slope", "calibration_intercept", "observed_to_expected")
+    )
 
 
 def _group_names(cohort: Cohort) -> dict[str, list[str]]:

@@ -32,8 +32,12 @@ def export_checkpoint(
     applicability: ApplicabilityRules,
     model_card: str,
     more: Mapping[str, bytes] | None = None,
+    encoder: Path | None = None,
 ) -> None:
-    """Write the folder; ``info.network`` is filled in from the network."""
+    """Write the folder; ``info.network`` is filled in from the network.
+
+    ``encoder`` is the folder of an exported sentence encoder, if it is to travel with it.
+    """
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     checkpoint = Checkpoint(
         info=replace(info, network=network.config.to_json()),
@@ -46,7 +50,8 @@ def export_checkpoint(
         applicability=applicability,
         model_card=model_card,
     )
-    save_checkpoint(folder, checkpoint, {WEIGHTS: save_weights(weights), **(more or {})})
+    files = {WEIGHTS: save_weights(weights), **(more or {})}
+    save_checkpoint(folder, checkpoint, files, encoder=encoder)
 
 
 def normalisation(network: FusionNetwork) -> dict[str, Any]:

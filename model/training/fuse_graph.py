@@ -19,9 +19,10 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
+from model.training.attention import CrossAttention, LatentBlock
 from model.training.encode_graph import array, layer_norm, linear
 from model.training.graph import GraphWriter
-from model.training.network import CrossAttention, FusionNetwork, LatentBlock
+from model.training.network import FusionNetwork
 
 MEMORY = "memory_structured", "memory_note", "memory_device"
 AWAY = 1e9  # taken from the score of a hidden token; exp() of the rest is exactly zero
@@ -246,24 +247,8 @@ class FuseGraph(GraphWriter):
         pooled = self.op("Mul", pooled, self.constant(array(network.gain)))
         first, last_layer = (cast(nn.Linear, network.head[index]) for index in (0, 3))
         logits = linear(self, self.op("Gelu", linear(self, pooled, first)), last_layer)
-        logits = self.summed(logits, everything)
         mean_weights = self.op("ReduceMean", weights, self.constant([0, 2]), keepdims=0)
         return logits, self.columns(mean_weights, 1, 2**31)
-
-    def summed(self, logits: str, everything: Group) -> str:
-        """Add what sums over the visible tokens give: (C, T) -> (C, T)."""
-        network, config = self.network, self.network.config
-        start = config.attention_width
-        end = start + config.sum_units
-        if config.sum_units:
-            terms = self.columns(everything.memory, start, end)  # (N, U)
-            hidden = self.op("MatMul", everything.seen, terms)
-            hidden = self.op("Gelu", self.op("Add", hidden, self.constant(array(network.sum_bias))))
-            logits = self.op("Add", logits, linear(self, hidden, network.from_sum))
-        if config.additive_path:
-            terms = self.columns(everything.memory, end, end + self.tasks)  # (N, T)
-            logits = self.op("Add", logits, self.op("MatMul", everything.seen, terms))
-        return logits
 
 
 def fuse_graph(network: FusionNetwork) -> onnx.ModelProto:

@@ -21,12 +21,13 @@ from torch import Tensor
 from model.training.averaging import WeightAverage
 from model.training.cohort import Case, Cohort
 from model.training.dropping import drop_tokens
+from model.training.ensemble import soft_labels
 from model.training.losses import LossTerms, training_loss
 from model.training.metrics import auroc
 from model.training.network import (
     FusionNetwork,
     collate,
-    fit_bin_edges,
+    fit_scales,
 )
 from model.training.predict import predict_logits
 from model.training.settings import TrainingSettings
@@ -55,6 +56,7 @@ class Trained:
     network: FusionNetwork
     history: tuple[EpochReport, ...]
     stopped_early: bool
+    distilled: tuple[str, ...] = ()  # tasks whose labels were softened by the ensemble
 
 
 OnEpoch = Callable[[EpochReport], None]
@@ -84,7 +86,9 @@ def train_network(
             save_state(state_folder, run.fingerprint(), run.state())
         if on_epoch is not None:
             on_epoch(report)
-    return Trained(run.average.network, tuple(run.history), run.stopped_early)
+    return Trained(
+        run.average.network, tuple(run.history), run.stopped_early, distilled=run.distilled
+    )
 
 
 class _Run:
@@ -99,13 +103,11 @@ class _Run:
     ) -> None:
         torch.manual_seed(settings.seed)
         self.cohort, self.tuning, self.settings, self.on_step = cohort, tuning, settings, on_step
-        self.labels = np.stack([cohort.labels(t) for t in settings.network.tasks], axis=1)
+        self.outcomes, self.distilled = _outcomes(cohort, settings)
         self.stays = _views_by_stay(cohort.cases)
         self.network = FusionNetwork(cohort.config, settings.network)
-        self.network.set_bin_edges(
-            fit_bin_edges(cohort.tokens(), cohort.config, settings.network.bins)
-        )
-        _set_base_rate(self.network, self.labels)
+        self.network.set_scales(fit_scales(cohort.tokens(), cohort.config, settings.network.bins))
+        _set_base_rate(self.network, self.outcomes)
         self.average = WeightAverage(self.network, settings.average_decay)
         self.optimizer = _optimizer(self.network, settings)
         self.lessons: dict[int, Lesson] = {}
@@ -204,7 +206,9 @@ class _Run:
             batch.modality,
             len(batch),
             whole_share=self.settings.whole_share,
+            part_share=self.settings.part_share,
             modality_rate=self.settings.modality_rate,
+            token_dropout=self.settings.token_dropout,
             generator=generator,
         )
         memory = self.network.encode(batch)
@@ -212,7 +216,7 @@ class _Run:
         target, gate = self.targets(rows, memory.present)
         terms = training_loss(
             output.logits,
-            torch.from_numpy(self.labels[rows]).to(output.logits.dtype),
+            torch.from_numpy(self.outcomes[rows]).to(output.logits.dtype),
             attention=output.attention,
             present=memory.present,
             modality=memory.modality.expand(len(batch), -1),
@@ -249,11 +253,16 @@ class _Run:
             group["lr"] = self.settings.learning_rate * rise * fall
 
     def tuning_auroc(self) -> float | None:
+        """Return the mean over tasks, each on the cases whose outcome is known."""
         if self.tuning is None:
             return None
-        task = self.settings.network.tasks[0]
-        logits = predict_logits(self.average.network, self.tuning.tokens())[:, 0]
-        return auroc(self.tuning.labels(task), logits)
+        logits = predict_logits(self.average.network, self.tuning.tokens())
+        found = []
+        for place, task in enumerate(self.settings.network.tasks):
+            outcomes = self.tuning.labels(task)
+            known = np.isfinite(outcomes)
+            found.append(auroc(outcomes[known], logits[known, place]))
+        return float(np.mean(found))
 
     def fell_too_far(self, report: EpochReport) -> bool:
         """Whether discrimination is lower than before the consistency loss by more than it may.
@@ -332,6 +341,22 @@ def _epoch_rows(
     """Return one case of every stay, in random order."""
     rows = np.array([_draw_view(views, cohort, settings, generator) for views in stays], np.int64)
     return generator.permutation(rows)
+
+
+def _outcomes(
+    cohort: Cohort, settings: TrainingSettings
+) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+    """Return what each case is taught (n, tasks), NaN where unknown; and the softened tasks."""
+    targets, distilled = [], []
+    share = settings.soft_label_share
+    for task in settings.network.tasks:
+        labels = cohort.labels(task)
+        soft = soft_labels(cohort, task) if share > 0 else None
+        if soft is not None:
+            labels = (1 - share) * labels + share * soft
+            distilled.append(task)
+        targets.append(labels)
+    return np.stack(targets, axis=1), tuple(distilled)
 
 
 def _set_base_rate(network: FusionNetwork, labels: npt.NDArray[np.float64]) -> None:

@@ -132,7 +132,7 @@ def event2(outcomes: Floats, probabilities: Floats) -> float:
     return float(statistic / risk_range) if risk_range > 0 else float("inf")
 
 
-def _resamples(outcomes: Floats, count: int, seed: int) -> list[npt.NDArray[np.int64]]:
+def bootstrap_rows(outcomes: Floats, count: int, seed: int) -> list[npt.NDArray[np.int64]]:
     """Draw bootstrap rows within each class, so that every resample holds the same events.
 
     The rows are then shuffled: bins of tied predictions would else be filled class by class.
@@ -156,7 +156,7 @@ def bootstrap(
     """Return the metric with its 95 % percentile interval over cases, stratified by outcome."""
     values = [
         metric(outcomes[rows], probabilities[rows])
-        for rows in _resamples(outcomes, resamples, seed)
+        for rows in bootstrap_rows(outcomes, resamples, seed)
     ]
     low, high = np.percentile(values, [2.5, 97.5])
     return Estimate(metric(outcomes, probabilities), float(low), float(high))
@@ -174,7 +174,7 @@ def paired_difference(
     """Return metric(first) - metric(second) with the interval of the paired bootstrap."""
     values = [
         metric(outcomes[rows], first[rows]) - metric(outcomes[rows], second[rows])
-        for rows in _resamples(outcomes, resamples, seed)
+        for rows in bootstrap_rows(outcomes, resamples, seed)
     ]
     low, high = np.percentile(values, [2.5, 97.5])
     return Estimate(metric(outcomes, first) - metric(outcomes, second), float(low), float(high))

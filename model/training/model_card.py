@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-COLUMNS = (
-    ("auroc", "AUROC", 3),
-    ("auprc", "AUPRC", 3),
-    ("brier", "Brier", 4),
-    ("ece", "ECE", 3),
-    ("calibration_slope", "slope", 2),
-    ("calibration_intercept", "intercept", 2),
-    ("event1", "Event 1", 3),
-    ("event2", "Event 2", 1),
-)
+from model.training.card_answers import shipped_answers
+from model.training.card_figures import COLUMNS, SUBGROUP_COLUMNS, figure_text, subgroup_cell
+from model.training.chai_sections import chai_section
+from model.training.source_attributes import attribute_section
 
 HEAD = """# Model card: {name} {version}
 
@@ -62,6 +56,12 @@ LIMITS = """## Limits
 """
 
 
+FOLD_TABLES = {
+    "physionet2012_a": "PhysioNet 2012 set A, 48 h after admission, by patient",
+    "eicu_demo_by_hospital": "eICU demo, 24 h after admission, whole hospitals held out",
+}
+
+
 def model_card(
     info: Mapping[str, Any], training: Mapping[str, Any], evaluation: Mapping[str, Any]
 ) -> str:
@@ -80,8 +80,15 @@ def model_card(
         parts.append(_held_out_section(evaluation["physionet2012"]))
     if "eicu_demo" in evaluation:
         parts.append(_eicu_section(evaluation["eicu_demo"]))
+    parts += [
+        _folds_section(heading, evaluation[key])
+        for key, heading in FOLD_TABLES.items()
+        if key in evaluation
+    ]
     if "explanations" in evaluation:
         parts.append(_explanation_section(evaluation["explanations"]))
+    parts.append(attribute_section(shipped_answers(info, training, evaluation)))
+    parts.append(chai_section(info, evaluation))
     eicu_events = sum(part["eicu-demo"]["events"] for part in _splits(training))
     parts.append(LIMITS.format(eicu_events=eicu_events))
     return "\n".join(parts)
@@ -116,12 +123,25 @@ def _training_section(training: Mapping[str, Any]) -> str:
         f"One network, {len(training['history'])} epochs, batches of {settings['batch_size']}, "
         f"AdamW (rate {settings['learning_rate']:g}, weight decay {settings['weight_decay']:g}), "
         f"dropout {settings['network']['dropout']:g}, averaged weights, seed {settings['seed']}. "
+        f"{_soft_label_text(training)}"
         "Half of the rows were shown whole; of the others a random share of tokens was hidden, and "
         "whole modalities at random. Consistency loss with kappa "
         f"{loss['noise_multiple']:g}, tau {loss['gate_logit']:g}, lambda {loss['kl_weight']:g}, "
         f"mu {loss['mass_weight']:g}; teachers: packages shap (antithetic permutations) and lime. "
         f"It took {seconds / 60:.1f} minutes on CPU, {teaching / max(seconds, 1e-9):.0%} of it "
         "teaching. `meam train` repeats it.\n"
+    )
+
+
+def _soft_label_text(training: Mapping[str, Any]) -> str:
+    """Say what the network was taught of each outcome."""
+    if not training.get("softened_tasks"):
+        return ""
+    share = training["settings"]["soft_label_share"]
+    return (
+        f"What it was taught is {share:.0%} the probability that boosted trees, logistic "
+        "regression and words of notes gave the stay out of fold, and "
+        f"{1 - share:.0%} the outcome itself. "
     )
 
 
@@ -133,12 +153,6 @@ def figures_table(comparison: Mapping[str, Any]) -> str:
         cells = (figure_text(figures[column], digits) for column, _, digits in COLUMNS)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def figure_text(estimate: Sequence[float], digits: int) -> str:
-    """Return "0.861 (0.850 to 0.872)"."""
-    value, low, high = (f"{number:.{digits}f}" for number in estimate)
-    return f"{value} ({low} to {high})"
 
 
 def differences_text(comparison: Mapping[str, Any]) -> str:
@@ -174,6 +188,15 @@ def _eicu_section(figures: Mapping[str, Any]) -> str:
     )
 
 
+def _folds_section(heading: str, figures: Mapping[str, Any]) -> str:
+    return (
+        f"## Cross-validation: {heading}\n"
+        f"{figures['n']:,} stays, {figures['events']} deaths; five folds, pooled out of fold. "
+        f"{_fold_training(figures)}\n\n"
+        f"{figures_table(figures)}\n\n{differences_text(figures)}\n"
+    )
+
+
 def _fold_training(figures: Mapping[str, Any]) -> str:
     """Say how the networks of the folds differ from the shipped one."""
     stays, loss = figures.get("companion_stays"), figures.get("consistency_loss", True)
@@ -183,15 +206,15 @@ def _fold_training(figures: Mapping[str, Any]) -> str:
 
 
 def _subgroup_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = [
-        "| subgroup | n | deaths | AUROC | observed | predicted |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['kind']}: {row['group']} | {row['n']:,} | {row['events']} | {row['auroc']:.3f} "
-        f"| {row['observed']:.1%} | {row['predicted']:.1%} |"
-        for row in rows
-    ]
+    headings = ("subgroup", "n", "deaths", "observed", "predicted")
+    names = " | ".join((*headings, *(heading for _, heading, _ in SUBGROUP_COLUMNS)))
+    lines = [f"| {names} |", "|---" * (len(headings) + len(SUBGROUP_COLUMNS)) + "|"]
+    for row in rows:
+        figures = (subgroup_cell(row.get(name), digits) for name, _, digits in SUBGROUP_COLUMNS)
+        lines.append(
+            f"| {row['kind']}: {row['group']} | {row['n']:,} | {row['events']} "
+            f"| {row['observed']:.1%} | {row['predicted']:.1%} | " + " | ".join(figures) + " |"
+        )
     return "\n".join(lines)
 
 

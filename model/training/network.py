@@ -16,33 +16,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.tokens import TokenConfig
+from model.training.attention import CrossAttention, LatentBlock, Reading
 from model.training.batch import TokenBatch, collate
 from model.training.encoders import (
-    BinEdges,
     DeviceEncoder,
     NoteEncoder,
+    Scales,
     StructuredEncoder,
-    fit_bin_edges,
+    fit_scales,
 )
+from model.training.mixing import TokenMixer
 from model.training.network_config import NetworkConfig
 
 __all__ = [
     "DEVICE",
     "NOTE",
     "STRUCTURED",
-    "BinEdges",
     "FusionNetwork",
     "FusionOutput",
     "Memory",
     "NetworkConfig",
+    "Scales",
     "TokenBatch",
     "collate",
     "count_parameters",
-    "fit_bin_edges",
+    "fit_scales",
 ]
 
 STRUCTURED, NOTE, DEVICE = 0, 1, 2  # modality ids
-HIDDEN = -1e9  # added to a score; exp() of it is exactly zero in float32
 SINK_SCORE = 4.2  # at the start: exp(4.2) = 67, about as much as all tokens of a chart together
 GAIN = 16.0  # at the start: what the sink takes away, given back to the sum
 
@@ -63,94 +64,6 @@ class FusionOutput(NamedTuple):
     attention: Tensor  # (B, N) or (B, C, N): pooled, mean over heads; the rest to 1 is the sink's
 
 
-class CrossAttention(nn.Module):
-    """Queries of C coalitions of a patient against that patient's keys, and the sink."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.to_query = nn.Linear(config.width, config.width)
-        self.to_out = nn.Linear(config.width, config.width)
-
-    def forward(
-        self,
-        query: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        mask: Tensor,
-        sink_score: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """(B, C, l, D), (B, n, D) x 2, (B, C, n) -> read (B, C, l, D), weights (B, H, C, l, n).
-
-        Key 0 is the sink's, which no mask hides, so that no softmax is ever empty. ``sink_score``
-        (H,) is added to its score.
-        """
-        b, c, length, d = query.shape
-        n, h = keys.shape[1], self.heads
-        q = self.to_query(query).reshape(b, c * length, h, d // h).transpose(1, 2)
-        k = keys.reshape(b, n, h, d // h).permute(0, 2, 3, 1)  # (B, H, D/H, n)
-        v = values.reshape(b, n, h, d // h).transpose(1, 2)  # (B, H, n, D/H)
-        scores = (q * (d // h) ** -0.5) @ k  # (B, H, C * l, n)
-        hidden = (1.0 - mask.to(scores.dtype)) * HIDDEN  # (B, C, n)
-        scores = scores.reshape(b, h, c, length, n) + hidden[:, None, :, None]
-        if sink_score is not None:
-            heavier = scores[..., :1] + sink_score[:, None, None, None]
-            scores = torch.cat([heavier, scores[..., 1:]], dim=-1)
-        weights = scores.softmax(dim=-1)
-        read = weights.reshape(b, h, c * length, n) @ v  # (B, H, C * l, D/H)
-        read = read.transpose(1, 2).reshape(b, c, length, d)
-        return self.to_out(read), weights
-
-
-class LatentBlock(nn.Module):
-    """Latents read the tokens, exchange among themselves, and digest."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        d = config.width
-        self.heads = config.heads
-        self.read_norm, self.mix_norm, self.digest_norm = (nn.LayerNorm(d) for _ in range(3))
-        self.read = CrossAttention(config)
-        self.to_mix = nn.Linear(d, 3 * d)
-        self.from_mix = nn.Linear(d, d)
-        self.widen = nn.Linear(d, config.feed_forward)
-        self.narrow = nn.Linear(config.feed_forward, d)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor, readings: Sequence[Reading]) -> Tensor:
-        """(B, C, L, D) -> the same. Each group of latents reads its own part of the tokens."""
-        groups = self.read_norm(x).split([r.latents for r in readings], dim=2)
-        read = [
-            self.read(group, r.keys, r.values, r.mask)[0]
-            for group, r in zip(groups, readings, strict=True)
-        ]
-        x = x + self.dropout(torch.cat(read, dim=2))
-        x = x + self.dropout(self.mix(self.mix_norm(x)))
-        return x + self.dropout(self.digest(self.digest_norm(x)))
-
-    def digest(self, x: Tensor) -> Tensor:
-        """Feed forward: (B, C, L, D) -> the same."""
-        return self.narrow(self.dropout(functional.gelu(self.widen(x))))
-
-    def mix(self, x: Tensor) -> Tensor:
-        """Self-attention among the latents of a coalition: (B, C, L, D) -> the same."""
-        b, c, length, d = x.shape
-        qkv = self.to_mix(x).reshape(b, c, length, 3, self.heads, d // self.heads)
-        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)  # each (B, C, H, L, D/H)
-        weights = ((q * (d // self.heads) ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
-        mixed = (weights @ v).transpose(2, 3).reshape(b, c, length, d)
-        return self.from_mix(mixed)
-
-
-class Reading(NamedTuple):
-    """What one group of latents may read: the sink first, then its tokens."""
-
-    latents: int
-    keys: Tensor  # (B, 1 + n, D)
-    values: Tensor  # (B, 1 + n, D)
-    mask: Tensor  # (B, C, 1 + n)
-
-
 class FusionNetwork(nn.Module):
     """Tokens of three modalities -> logits and pooled attention."""
 
@@ -165,54 +78,62 @@ class FusionNetwork(nn.Module):
         self.sink = nn.Parameter(torch.randn(d) * 0.1)
         self.token_norm = nn.LayerNorm(d)
         self.token_dropout = nn.Dropout(config.dropout)
-        self.to_memory = nn.Linear(d, 2 * d * (config.block_count + 1), bias=False)
-        self.latents = nn.Parameter(torch.randn(config.latents, d) * 0.2)
-        self.blocks = nn.ModuleList(LatentBlock(config) for _ in range(config.block_count))
-        self.pool_norm = nn.LayerNorm(d)
-        self.pool = CrossAttention(config)
-        self.sink_score = nn.Parameter(torch.full((config.heads,), SINK_SCORE))
-        self.gain = nn.Parameter(torch.tensor(GAIN))
+        self.mixer = TokenMixer(config) if config.fusion == "self_attention" else None
+        if self.mixer is None:
+            self.to_memory = nn.Linear(d, config.memory_width, bias=False)
+            self.latents = nn.Parameter(torch.randn(config.latents, d) * 0.2)
+            self.blocks = nn.ModuleList(LatentBlock(config) for _ in range(config.block_count))
+            self.pool_norm = nn.LayerNorm(d)
+            self.pool = CrossAttention(config)
+            self.sink_score = nn.Parameter(torch.full((config.heads,), SINK_SCORE))
+            self.gain = nn.Parameter(torch.tensor(GAIN))
         self.head = nn.Sequential(
             nn.Linear(d, d), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(d, len(config.tasks))
         )
-        if config.sum_units:
-            self.to_sum = nn.Linear(d, config.sum_units, bias=False)
-            self.sum_bias = nn.Parameter(torch.zeros(config.sum_units))
-            self.from_sum = nn.Linear(config.sum_units, len(config.tasks))
-            self.sum_dropout = nn.Dropout(config.dropout)
-            nn.init.normal_(self.to_sum.weight, std=0.02)  # some hundred tokens add up
 
-    def set_bin_edges(self, edges: BinEdges) -> None:
-        """Take the training quantiles; before training, once."""
-        self.structured.encoding.set_edges(edges.structured)
-        if len(edges.device):
-            self.device.encoding.set_edges(edges.device)
+    def set_scales(self, scales: Scales) -> None:
+        """Take what training records are measured by; before training, once."""
+        self.structured.encoding.set_edges(scales.structured)
+        self.note.set_scale(scales.note_mean, scales.note_deviation)
+        if len(scales.device):
+            self.device.encoding.set_edges(scales.device)
 
     def block(self, step: int) -> LatentBlock:
         """Return the weights of one step; shared steps use the same."""
         return cast(LatentBlock, self.blocks[step % len(self.blocks)])
 
     def encode(self, batch: TokenBatch) -> Memory:
-        """Turn records into the keys, values and additive terms that every coalition shares."""
-        pairs = (
+        """Turn records into the keys and values that every coalition shares."""
+        encoded = (
             self.structured(batch.structured_stats, batch.structured_measured),
             self.note(batch.sentence_embeddings, batch.sentence_features, batch.sentence_note_type),
             self.device(batch.patch_stats, batch.patch_channel, batch.patch_index),
         )
-        placed = [token + self.modality[i] for i, (token, _) in enumerate(pairs)]
-        tokens = self.token_dropout(self.token_norm(torch.cat(placed, dim=1)))  # (B, N, D)
+        tokens = self.placed([one.tokens for one in encoded])  # (B, N, D)
+        usual = self.placed([one.usual for one in encoded])
         measured = torch.ones_like(batch.structured_measured)  # not measured is a token as well
-        columns = [self.to_memory(tokens)]
-        if self.config.sum_units:
-            columns.append(self.to_sum(tokens))
-        if self.config.additive_path:
-            columns.append(torch.cat([term for _, term in pairs if term is not None], dim=1))
+        counts = [one.tokens.shape[1] for one in encoded]
         return Memory(
-            tokens=torch.cat(columns, dim=2),  # (B, N, M)
+            tokens=self.remembered(tokens, usual),
             modality=batch.modality,
             present=torch.cat([measured, batch.sentence_present, batch.patch_present], dim=1),
-            sizes=(placed[0].shape[1], placed[1].shape[1], placed[2].shape[1]),
+            sizes=(counts[0], counts[1], counts[2]),
         )
+
+    def placed(self, tokens: Sequence[Tensor]) -> Tensor:
+        """Say of each token which modality it is of: 3 x (B, n, D) -> (B, N, D)."""
+        parts = [token + self.modality[index] for index, token in enumerate(tokens)]
+        return cast(Tensor, self.token_norm(torch.cat(parts, dim=1)))
+
+    def remembered(self, tokens: Tensor, usual: Tensor) -> Tensor:
+        """(B, N, D) x 2 -> (B, N, M). The last D columns, what is pooled, hold the difference."""
+        if self.mixer is not None:
+            return cast(Tensor, self.token_dropout(tokens))
+        difference = self.token_dropout(tokens - usual)
+        tokens = self.token_dropout(tokens)
+        d, weight = self.config.width, self.to_memory.weight  # (M, D)
+        read = functional.linear(tokens, weight[:-d])
+        return torch.cat([read, functional.linear(difference, weight[-d:])], dim=2)
 
     def fuse(self, memory: Memory, mask: Tensor) -> FusionOutput:
         """Predict from the tokens that mask (B, N) or (B, C, N) leaves visible (true = visible).
@@ -222,10 +143,12 @@ class FusionNetwork(nn.Module):
         if mask.dim() == 2:
             logits, attention = self.fuse(memory, mask[:, None])
             return FusionOutput(logits[:, 0], attention[:, 0])
+        if self.mixer is not None:
+            read, attention = self.mixer(memory.tokens, mask)
+            return FusionOutput(self.head(read), attention)
         b, c, _ = mask.shape
         d, config = self.config.width, self.config
-        kv, sums = memory.tokens.split([config.attention_width, config.sum_width], dim=-1)
-        *layers, pooled = self.with_sink(kv).split(2 * d, dim=-1)
+        *layers, pooled = self.with_sink(memory.tokens).split(2 * d, dim=-1)
         seen = torch.cat([torch.ones_like(mask[..., :1]), mask], dim=-1)  # (B, C, 1 + N)
         x = self.latents.expand(b, c, -1, -1)  # (B, C, L, D)
         readings = [self.readings(layer, seen, memory.sizes) for layer in layers]
@@ -235,7 +158,6 @@ class FusionNetwork(nn.Module):
         query = self.pool_norm(shared.mean(dim=2, keepdim=True))  # (B, C, 1, D)
         read, weights = self.pooled(query, pooled[..., :d], pooled[..., d:], seen)
         logits = self.head(self.gain * read[:, :, 0])  # (B, C, T)
-        logits = self.summed(logits, mask.to(logits.dtype) @ sums)
         return FusionOutput(logits, weights[:, :, :, 0, 1:].mean(dim=1))
 
     def pooled(
@@ -244,21 +166,13 @@ class FusionNetwork(nn.Module):
         """Pool the tokens beside a heavy sink without value: nearly a sum, not an average.
 
         In an average every token that joins dilutes all others; beside the sink each adds its
-        own share. So the weight of a token is about what that token contributes.
+        own share. So the weight of a token is about what that token contributes. What is pooled
+        of a token is its difference to the usual one: with whole tokens, what all patients have
+        in common drowned their differences, and nothing was learnt for three epochs.
         """
         weightless = torch.cat([torch.zeros_like(values[:, :1]), values[:, 1:]], dim=1)
         read, weights = self.pool(query, keys, weightless, seen, self.sink_score)
         return cast(Tensor, read), cast(Tensor, weights)
-
-    def summed(self, logits: Tensor, sums: Tensor) -> Tensor:
-        """Add what sums over the visible tokens give: (B, C, T), (B, C, U + T) -> (B, C, T)."""
-        units = self.config.sum_units
-        if units:
-            hidden = functional.gelu(sums[..., :units] + self.sum_bias)
-            logits = logits + self.from_sum(self.sum_dropout(hidden))
-        if self.config.additive_path:
-            logits = logits + sums[..., units:]
-        return logits
 
     def with_sink(self, kv: Tensor) -> Tensor:
         """Put the sink's keys and values before those of the tokens: (B, 1 + N, 2 D a layer)."""

@@ -1,19 +1,21 @@
-"""The eICU demo by cross-validation: grouped by patient, pooled out of fold.
+"""Cross-validation of the training data: grouped by patient or by hospital, pooled out of fold.
 
-Each fold trains a network as the shipped one is trained, on set A and four fifths of the eICU
-demo, and predicts the last fifth for all seven subsets of modalities. Rivals use the same folds.
+Each fold trains a network as the shipped one is trained, on all data sets but a fifth of those
+that are tested, and predicts that fifth for every subset of modalities. Rivals use the same folds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from model.prediction import Modality
 from model.training.availability import SUBSETS, cases_by_pattern
 from model.training.baselines import note_words
-from model.training.cohort import Cohort, join
+from model.training.cohort import Cohort
 from model.training.evaluation import (
     Comparison,
     Floats,
@@ -36,71 +38,110 @@ LATE_FUSION = "late fusion of baselines"
 
 OnFold = Callable[[int], None]
 Split = Callable[[Cohort], tuple[Cohort, Cohort]]
+Groups = Callable[[Cohort], npt.NDArray[np.str_]]
 
 
-def eicu_out_of_fold(
-    eicu: Cohort,
-    companion: Cohort,
+def patients(cohort: Cohort) -> npt.NDArray[np.str_]:
+    """Return whom folds hold together (n,): the cases of a patient."""
+    return cohort.groups()
+
+
+def hospitals(cohort: Cohort) -> npt.NDArray[np.str_]:
+    """Return whom folds hold together (n,): the cases of a hospital."""
+    return np.array([f"{case.facts.data_set}/{case.facts.site}" for case in cohort.cases])
+
+
+def out_of_fold(
+    cohort: Cohort,
+    tested: Mapping[str, str],
     settings: TrainingSettings,
     *,
-    view: str,
     split: Split,
+    groups: Groups = patients,
     resamples: int = 1000,
     on_fold: OnFold | None = None,
 ) -> dict[str, Any]:
-    """Return the figures of every subset and rival; ``companion`` trains in every fold.
+    """Return, by data set, the figures of every subset of modalities and every rival.
 
-    ``split`` takes tuning cases away from training cases, patients apart.
+    ``tested`` names the view of each data set that is predicted; the other data sets train in
+    every fold. ``split`` takes tuning cases away from training cases, patients apart.
     """
-    task = settings.network.tasks[0]
-    test_view = eicu.with_view(view)
-    outcomes = test_view.labels(task)
-    pooled: dict[str, Floats] = {}
-    calls: dict[str, Floats] = {}
-    for number, fold in enumerate(folds(test_view.groups(), outcomes, FOLDS)):
-        held_out = test_view.select(fold)
-        groups = set(held_out.groups().tolist())
-        rest = eicu.select([i for i, g in enumerate(eicu.groups()) if g not in groups])
-        for name, system in _fold_systems(
-            rest, companion, held_out, settings, view, split, task
-        ).items():
-            empty = np.full(len(outcomes), np.nan)
-            pooled.setdefault(name, empty.copy())[fold] = system.probabilities
-            calls.setdefault(name, empty.copy())[fold] = system.threshold
+    names = groups(cohort)
+    parts = {name: _Part(cohort, name, view, settings, groups) for name, view in tested.items()}
+    for number in range(FOLDS):
+        away = {group for part in parts.values() for group in part.groups_of(number)}
+        rest = cohort.select([row for row, group in enumerate(names) if group not in away])
+        training, tuning = split(rest)
+        network = train_network(training, None, settings).network
+        cases = cases_by_pattern(network, tuning.tokens(), enough=PATTERN_CASES)
+        calibration = fit_calibration(
+            tuning.labels(settings.network.tasks[0])[cases.rows], cases.logits[:, 0], cases.patterns
+        )
+        for part in parts.values():
+            held_out = part.held_out(number)
+            own_tuning = tuning.of(part.name).with_view(part.view)
+            systems = {
+                _system_name(subset, part.subsets): network_system(
+                    network,
+                    calibration,
+                    held_out.tokens(),
+                    own_tuning,
+                    part.task,
+                    modalities=subset,
+                )
+                for subset in part.subsets
+            }
+            own_training = rest.of(part.name).with_view(part.view)
+            part.take(number, systems | _rivals(own_training, held_out, part.task))
         if on_fold is not None:
             on_fold(number + 1)
-    return _figures(test_view, outcomes, pooled, calls, resamples)
+    return {name: part.figures(resamples) for name, part in parts.items()}
 
 
-def _fold_systems(
-    rest: Cohort,
-    companion: Cohort,
-    held_out: Cohort,
-    settings: TrainingSettings,
-    view: str,
-    split: Split,
-    task: str,
-) -> dict[str, System]:
-    training, tuning = split(join([rest, companion]))
-    network = train_network(training, None, settings).network
-    cases = cases_by_pattern(network, tuning.tokens(), enough=PATTERN_CASES)
-    place = settings.network.tasks.index(task)
-    calibration = fit_calibration(
-        tuning.labels(task)[cases.rows], cases.logits[:, place], cases.patterns
-    )
-    own_tuning = tuning.with_view(view)
-    systems = {
-        FUSED if len(subset) == 3 else f"{FUSED}: {' + '.join(subset)}": network_system(
-            network, calibration, held_out.tokens(), own_tuning, task, modalities=subset
-        )
-        for subset in SUBSETS
-    }
-    return systems | _rivals(rest.with_view(view), held_out, task)
+def _system_name(subset: tuple[Modality, ...], subsets: list[tuple[Modality, ...]]) -> str:
+    """The subset of all that a data set has is the fused network."""
+    whole = max(subsets, key=len)
+    return FUSED if subset == whole else f"{FUSED}: {' + '.join(subset)}"
+
+
+class _Part:
+    """One data set under test: its folds, and what each system says out of fold."""
+
+    def __init__(
+        self, cohort: Cohort, name: str, view: str, settings: TrainingSettings, groups: Groups
+    ) -> None:
+        self.name, self.view, self.task = name, view, settings.network.tasks[0]
+        self.cohort = cohort.of(name).with_view(view)
+        self.outcomes = self.cohort.labels(self.task)
+        self.groups = groups(self.cohort)
+        self.folds = folds(self.groups, self.outcomes, FOLDS)
+        present = {m for case in self.cohort.cases for m in case.tokens.available}
+        self.subsets = [subset for subset in SUBSETS if set(subset) <= present]
+        self.pooled: dict[str, Floats] = {}
+        self.calls: dict[str, Floats] = {}
+
+    def groups_of(self, fold: int) -> set[str]:
+        return set(self.groups[self.folds[fold]].tolist())
+
+    def held_out(self, fold: int) -> Cohort:
+        return self.cohort.select(self.folds[fold])
+
+    def take(self, fold: int, systems: Mapping[str, System]) -> None:
+        empty = np.full(len(self.outcomes), np.nan)
+        for name, system in systems.items():
+            rows = self.folds[fold]
+            self.pooled.setdefault(name, empty.copy())[rows] = system.probabilities
+            self.calls.setdefault(name, empty.copy())[rows] = system.threshold
+
+    def figures(self, resamples: int) -> dict[str, Any]:
+        return _figures(self.cohort, self.outcomes, self.pooled, self.calls, resamples)
 
 
 def _rivals(train: Cohort, test: Cohort, task: str) -> dict[str, System]:
-    """Return the baselines, words of notes, and their late fusion in logits."""
+    """Return the baselines; with notes also their words, and the late fusion in logits."""
     systems = baseline_systems(train, test, task)
+    if not any(case.facts.note_text for case in train.cases):
+        return systems
     labels = train.labels(task)
     kept, held = tuning_split(train.groups(), labels, share=0.15)
 
@@ -135,6 +176,8 @@ def _figures(
     figures["subgroups"] = subgroups(cohort, outcomes, pooled[FUSED])
     scores = reference_scores(cohort, APACHE)
     known = np.isfinite(scores) & (scores >= 0)
+    if not known.any():
+        return figures
     with_score = Comparison(outcomes[known])
     for name in (FUSED, "trees + logistic", LATE_FUSION):
         with_score.add(name, System(pooled[name][known], float(np.median(calls[name]))))

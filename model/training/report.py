@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from model.training.card_figures import COLUMNS, figure_text
 from model.training.loop import Trained
-from model.training.model_card import COLUMNS, figure_text
+from model.training.model_card import FOLD_TABLES
 
 
 def training_table(trained: Trained) -> Table:
@@ -40,6 +41,9 @@ def print_evaluation(evaluation: Mapping[str, Any], console: Console) -> None:
         eicu = evaluation["eicu_demo"]
         console.print(comparison_table("eICU demo, 24 h, out of fold", eicu))
         console.print(comparison_table("eICU demo, stays with APACHE IVa", eicu["with_apache"]))
+    for key, heading in FOLD_TABLES.items():
+        if key in evaluation:
+            console.print(comparison_table(heading, evaluation[key]))
     if "explanations" in evaluation:
         console.print(explanation_table(evaluation["explanations"]))
 

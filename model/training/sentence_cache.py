@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from model.sentence_encoder import SentenceEncoder
-from model.tokens import EMBEDDING_WIDTH
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -25,12 +24,12 @@ class CachedEncoder:
             self._load()
 
     def __call__(self, sentences: Sequence[str]) -> Embeddings:
-        """Return embeddings (n, 384)."""
+        """Return embeddings (n, width)."""
         new = [text for text in dict.fromkeys(sentences) if text not in self._rows]
         if new:
             self._rows.update(zip(new, self.encoder.encode(new), strict=True))
         rows = [self._rows[text] for text in sentences]
-        return np.stack(rows) if rows else np.zeros((0, EMBEDDING_WIDTH), np.float32)
+        return np.stack(rows) if rows else np.zeros((0, self.encoder.width), np.float32)
 
     def save(self) -> None:
         """Write all sentences seen so far."""

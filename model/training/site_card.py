@@ -10,64 +10,76 @@ from typing import Any
 
 from model.checkpoint import ModelInfo, load_checkpoint, save_checkpoint
 from model.tokens import TokenConfig
+from model.training.card_answers import site_answers
 from model.training.cohort import Cohort
 from model.training.export import WEIGHTS
 from model.training.loop import Trained
-from model.training.metrics import auroc
-from model.training.predict import predict_logits
 from model.training.settings import TrainingSettings
 from model.training.shipping import TRAINING, Release, ship
+from model.training.source_attributes import attribute_section
 
 CARD = """# Model card: {name} {version}
 
-Estimates the probability of **{task}**. Trained by a site on its own FHIR Bulk Data export, with
+Estimates the probability of {tasks}. Trained by a site on its own FHIR Bulk Data export, with
 its own labels.
 
 ## What it is not
 - Not a medical device, not approved by any authority, not validated on patients in use.
-- Not evaluated: the figure below is of the tuning patients, who stopped the training and fitted
-  the calibration. Measure it on patients of a later time before anybody sees an estimate.
+- Not evaluated: the figures below are of the tuning patients, who stopped the training and
+  fitted the calibration. Measure it on patients of a later time before anybody sees an estimate.
 - Not causal: an attribution says what moved the model, not what would help the patient.
 
 ## Data
-| part | rows | with the outcome |
-|---|---|---|
-| training | {training_rows:,} | {training_events:,} |
-| tuning | {tuning_rows:,} | {tuning_events:,} |
+| task | part | rows with a known outcome | with the event |
+|---|---|---|---|
+{counts}
 
-The groups of training and tuning are apart. Base rate: {base_rate:.1%}. The vocabulary holds what
+The groups of training and tuning are apart. Base rate: {base_rates}. The vocabulary holds what
 at least a hundredth of the patients had: {variables} structured variables, {channels} device
 channels, {note_types} note types.
 
 ## How it was trained
-{epochs} epochs, seed {seed}, sentence encoder {encoder}. AUROC of the tuning patients:
-{auroc:.3f} (optimistic, see above).
+{epochs} epochs, seed {seed}, sentence encoder {encoder}. On the tuning patients (optimistic, see
+above):
+
+| task | AUROC | AUPRC | Brier |
+|---|---|---|---|
+{figures}
+
+Each task has a calibration and conformal sets of its own. Attention was aligned with the
+explanation of the first task; which task is explained is a setting of the service.
 """
 
 
-def site_card(
-    info: ModelInfo, tokens: TokenConfig, training: Mapping[str, Any], auroc: float
-) -> str:
+def site_card(info: ModelInfo, tokens: TokenConfig, training: Mapping[str, Any]) -> str:
     """Return the card; ``training`` is what training.json holds."""
-    (trained,) = training["training_stays"].values()
-    (tuned,) = training["tuning_stays"].values()
-    return CARD.format(
+    named = {task.outcome: training["tasks"][task.name] for task in info.tasks}
+    card = CARD.format(
         name=info.name,
         version=info.version,
-        task=info.tasks[0].display,
-        training_rows=trained["stays"],
-        training_events=trained["events"],
-        tuning_rows=tuned["stays"],
-        tuning_events=tuned["events"],
-        base_rate=info.tasks[0].base_rate,
+        tasks=" and of ".join(f"**{name}**" for name in named),
+        counts="\n".join(
+            f"| {name} | {part} | {rows['stays']:,} | {rows['events']:,} |"
+            for name, task in named.items()
+            for part in ("training", "tuning")
+            for rows in task[part].values()
+        ),
+        base_rates=", ".join(f"{task.outcome} {task.base_rate:.1%}" for task in info.tasks),
+        figures="\n".join(_figure_line(name, task) for name, task in named.items()),
         variables=len(tokens.variables),
         channels=len(tokens.channels),
         note_types=len(tokens.note_types),
         epochs=len(training["history"]),
         seed=training["settings"]["seed"],
         encoder=info.sentence_encoder.partition(" ")[0],
-        auroc=auroc,
     )
+    answers = site_answers({"version": info.version}, named)
+    return f"{card}\n{attribute_section(answers)}"
+
+
+def _figure_line(name: str, task: Mapping[str, Any]) -> str:
+    cells = [f"{task['tuning_figures'][key]:.3f}" for key in ("auroc", "auprc", "brier")]
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def ship_with_card(
@@ -83,10 +95,8 @@ def ship_with_card(
 
     Raises CalibrationError where the logits say nothing about the tuning cases.
     """
-    ship(draft, trained, training, tuning, settings, release)
+    ship(draft, trained, training, tuning, settings, replace(release, encoder=None))
     checkpoint = load_checkpoint(draft)
     kept = {name: (draft / name).read_bytes() for name in (WEIGHTS, TRAINING)}
-    task = settings.network.tasks[0]
-    figure = auroc(tuning.labels(task), predict_logits(trained.network, tuning.tokens())[:, 0])
-    card = site_card(checkpoint.info, checkpoint.tokens, json.loads(kept[TRAINING]), figure)
-    save_checkpoint(folder, replace(checkpoint, model_card=card), kept)
+    card = site_card(checkpoint.info, checkpoint.tokens, json.loads(kept[TRAINING]))
+    save_checkpoint(folder, replace(checkpoint, model_card=card), kept, encoder=release.encoder)

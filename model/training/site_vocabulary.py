@@ -34,8 +34,9 @@ class VocabularyCount:
         channels: set[str] = set()
         note_types: dict[str, str] = {}
         unit_types: set[str] = set()
+        embed = no_embedding(self._whole.embedding_width)
         for record in records:
-            tokens = tokenize(record, self._whole, no_embedding, with_labels=False)
+            tokens = tokenize(record, self._whole, embed, with_labels=False)
             measured = zip(self._whole.variables, tokens.structured_measured, strict=True)
             variables |= {spec.name for spec, there in measured if there}
             channels |= {self._whole.channels[i].name for i in set(tokens.patch_channel.tolist())}

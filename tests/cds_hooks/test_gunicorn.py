@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,11 +40,25 @@ def test_the_running_service_has_no_training_library(running: Running) -> None:
     for stage in ("prefetch", "fhir", "encode", "fuse", "explain", "card"):
         assert f'meam_stage_seconds_count{{stage="{stage}"}}' in page
     assert 'meam_input_count{bin="' in page, "inputs are compared with those of training"
+    patience = time.monotonic() + 60
+    while "ucumvert" not in requests.get(f"{running.base}/test/modules", timeout=5).json():
+        assert time.monotonic() < patience, "rare units are loaded before a chart needs them"
+        time.sleep(0.1)
     (worker,) = running.workers()
     mapped = Path(f"/proc/{worker}/maps").read_text()
     assert "libtorch" not in mapped
 
     assert running.stop() == 0, "a stop in peace"
+
+
+def test_rare_units_are_warm_before_the_first_hook_needs_them(running: Running) -> None:
+    """Their library takes a second to import, which would be twice the budget of a hook."""
+    for _ in range(150):
+        modules = requests.get(f"{running.base}/test/modules", timeout=5).json()
+        if "ucumvert" in modules and "fhir_adapters.ucum" in modules:
+            break
+        time.sleep(0.2)
+    assert "fhir_adapters.ucum" in modules, "loaded beside the requests, without any hook"
 
 
 def test_a_kill_loses_nothing_that_was_acknowledged(running: Running) -> None:

@@ -28,9 +28,6 @@ NETWORKS = {
     "two tasks": NetworkConfig(tasks=("a", "b")),
     "own weights a block": NetworkConfig(shared_blocks=False, blocks=3),
     "one block": NetworkConfig(blocks=1),
-    "attention alone": NetworkConfig(sum_units=0),
-    "additive path": NetworkConfig(sum_units=0, additive_path=True),
-    "both sums": NetworkConfig(sum_units=16, additive_path=True),
     "narrow": NetworkConfig(width=32, heads=2, latents_per_modality=2, shared_latents=1),
 }
 

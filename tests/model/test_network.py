@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from model.training.network import (
     NetworkConfig,
     collate,
     count_parameters,
+    fit_scales,
 )
 from tests.model.worlds import CONFIG, chart, embed, random_network
 
@@ -123,12 +125,60 @@ def test_absent_modalities_are_predicted_from(network):
     assert torch.isfinite(network(collate(records)).logits).all()
 
 
-def test_gradients_reach_every_weight(cohort):
-    network = random_network(cohort, NetworkConfig(dropout=0.0, additive_path=True))
+@pytest.mark.parametrize("fusion", ["bottleneck", "self_attention"])
+def test_gradients_reach_every_weight(cohort, fusion):
+    network = random_network(cohort, NetworkConfig(dropout=0.0, fusion=fusion))
     full = [record for record in cohort if len(record.available) == 3]
     network(collate(full)).logits.sum().backward()
     idle = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert idle == []
+    assert idle == (["sink"] if fusion == "self_attention" else [])
+
+
+def test_tokens_that_say_what_is_usual_are_not_pooled(cohort):
+    """Before training a variable that was not measured says nothing; nor does the mean sentence."""
+    network = FusionNetwork(CONFIG, NetworkConfig()).eval()
+    network.set_scales(fit_scales(cohort, CONFIG, network.config.bins))
+    batch = collate([record for record in cohort if len(record.sentence_features)][:4])
+    batch = replace(
+        batch,
+        structured_measured=torch.zeros_like(batch.structured_measured),
+        sentence_embeddings=network.note.mean.expand_as(batch.sentence_embeddings),
+        sentence_features=torch.zeros_like(batch.sentence_features),
+    )
+    memory = network.encode(batch)
+    variables, sentences, _ = memory.sizes
+    width = network.config.width
+    pooled = memory.tokens.detach()[..., -width:]
+    assert float(pooled[:, : variables + sentences].abs().max()) < 1e-6
+    assert float(pooled[:, variables + sentences :].abs().max()) > 0.01
+
+
+def test_sentences_are_brought_to_a_common_scale(cohort):
+    network = FusionNetwork(CONFIG, NetworkConfig())
+    network.set_scales(fit_scales(cohort, CONFIG, network.config.bins))
+    sentences = torch.from_numpy(np.concatenate([r.sentence_embeddings for r in cohort]))
+    content = (sentences - network.note.mean) * network.note.scale
+    torch.testing.assert_close(content.mean(dim=0), torch.zeros(384), atol=1e-4, rtol=0)
+    torch.testing.assert_close(content.std(dim=0, correction=0), torch.ones(384), atol=1e-3, rtol=0)
+
+
+def test_a_dimension_that_never_varies_is_left_out():
+    network = FusionNetwork(CONFIG, NetworkConfig())
+    network.note.set_scale(np.zeros(384, np.float32), np.zeros(384, np.float32))
+    assert not network.note.scale.any()
+
+
+def test_self_attention_mixes_what_the_bottleneck_keeps_apart(cohort):
+    """Hiding a token changes the others' share of attention there, beside the sink it does not."""
+    network = random_network(cohort, NetworkConfig(fusion="self_attention"))
+    memory = network.encode(collate(cohort[:3]))
+    hidden = memory.present.clone()
+    hidden[:, 0] = False
+    one, other = network.fuse(memory, memory.present), network.fuse(memory, hidden)
+    assert not other.attention[:, 0].any()
+    assert (one.logits != other.logits).all()
+    both = network.fuse(memory, torch.stack([memory.present, hidden], dim=1))
+    torch.testing.assert_close(both.logits[:, 1], other.logits)
 
 
 def test_size_stays_small():

@@ -7,13 +7,13 @@ import pytest
 
 from model.calibration import Calibration, LogitMap
 from model.synthetic import planted_cohort
-from model.training.cohort import Case, Cohort
+from model.training.cohort import Case, Cohort, join
 from model.training.held_out import CHARTED_VIEW, VIEW, physionet_held_out
 from model.training.loop import train_network
 from model.training.losses import ConsistencySettings
 from model.training.metrics import logit
 from model.training.network import NetworkConfig
-from model.training.out_of_fold import eicu_out_of_fold
+from model.training.out_of_fold import FOLDS, _Part, hospitals, out_of_fold, patients
 from model.training.recovery import planted_tokens
 from model.training.settings import TrainingSettings
 from model.training.splits import tuning_split
@@ -109,29 +109,42 @@ def test_every_rival_is_compared_with_the_network_case_by_case(held_out):
 
 
 @pytest.fixture(scope="module")
-def out_of_fold():
+def cross_validated():
     seen = []
-    figures = eicu_out_of_fold(
-        planted(260, 3, "eicu-demo", "device@24h"),
-        planted(60, 4, "physionet2012-a", VIEW),
-        SETTINGS,
-        view="device@24h",
-        split=split,
-        resamples=20,
-        on_fold=seen.append,
+    both = join(
+        [
+            planted(260, 3, "eicu-demo", "device@24h"),
+            planted(60, 4, "physionet2012-a", VIEW),
+        ]
     )
-    return figures, seen
+    figures = out_of_fold(
+        both, {"eicu-demo": "device@24h"}, SETTINGS, split=split, resamples=20, on_fold=seen.append
+    )
+    return figures["eicu-demo"], seen
 
 
-def test_every_stay_is_predicted_once_by_every_subset(out_of_fold):
-    figures, seen = out_of_fold
+@pytest.mark.parametrize("groups", [patients, hospitals])
+def test_a_fold_holds_whole_patients_or_whole_hospitals(groups):
+    cohort = planted(120, 5, "eicu-demo", "device@24h")
+    sites = [
+        replace(case, facts=replace(case.facts, site=str(row % 17)))
+        for row, case in enumerate(cohort.cases)
+    ]
+    part = _Part(Cohort(cohort.config, tuple(sites)), "eicu-demo", "device@24h", SETTINGS, groups)
+    folds = [part.groups_of(number) for number in range(FOLDS)]
+    assert sum(len(fold) for fold in folds) == len(set().union(*folds))
+    assert sum(len(part.held_out(number)) for number in range(FOLDS)) == 120
+
+
+def test_every_stay_is_predicted_once_by_every_subset(cross_validated):
+    figures, seen = cross_validated
     assert seen == [1, 2, 3, 4, 5]
     assert figures["n"] == 260
     assert len([name for name in figures["systems"] if name.startswith("fused")]) == 7
 
 
-def test_a_published_prediction_is_compared_on_the_stays_that_have_it(out_of_fold):
-    figures, _ = out_of_fold
+def test_a_published_prediction_is_compared_on_the_stays_that_have_it(cross_validated):
+    figures, _ = cross_validated
     scored = figures["with_apache"]
     assert scored["n"] == 260
     assert scored["systems"]["APACHE IVa"]["auroc"][0] > scored["systems"]["fused"]["auroc"][0]

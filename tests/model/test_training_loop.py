@@ -188,7 +188,9 @@ def test_token_dropout_keeps_half_the_rows_whole():
         modality,
         2000,
         whole_share=0.5,
+        part_share=0.0,
         modality_rate=0.15,
+        token_dropout=True,
         generator=torch.Generator().manual_seed(0),
     )
     assert float(dropped.whole.float().mean()) == pytest.approx(0.5, abs=0.04)
@@ -198,6 +200,40 @@ def test_token_dropout_keeps_half_the_rows_whole():
     assert float(partial.float().mean()) == pytest.approx(0.5 * 0.85, abs=0.03)
     without_device = ~partial[:, modality == 2].any(dim=1)
     assert float(without_device.float().mean()) > 0.15
+
+
+def test_part_rows_show_whole_modalities_and_never_none():
+    modality = torch.tensor([0] * 4 + [1] * 4 + [2] * 4)
+    dropped = drop_tokens(
+        modality,
+        3000,
+        whole_share=0.0,
+        part_share=1.0,
+        modality_rate=0.0,
+        token_dropout=True,
+        generator=torch.Generator().manual_seed(0),
+    )
+    shown = dropped.keep.reshape(3000, 3, 4)
+    assert torch.equal(shown.any(dim=2), shown.all(dim=2))
+    counts = shown.any(dim=2).sum(dim=1)
+    assert counts.min() == 1
+    alone = (counts == 1).float().mean()
+    assert float(alone) == pytest.approx(4 / 8, abs=0.03)  # none of three, or one of three, at 1/2
+
+
+def test_without_token_dropout_only_modalities_are_hidden():
+    modality = torch.tensor([0] * 4 + [1] * 4 + [2] * 4)
+    dropped = drop_tokens(
+        modality,
+        500,
+        whole_share=0.0,
+        part_share=0.0,
+        modality_rate=0.5,
+        token_dropout=False,
+        generator=torch.Generator().manual_seed(0),
+    )
+    shown = dropped.keep.reshape(500, 3, 4)
+    assert torch.equal(shown.any(dim=2), shown.all(dim=2))
 
 
 def test_a_cohort_on_disk_is_the_cohort(cohort, tmp_path):

@@ -28,7 +28,7 @@ from model.record import (
 )
 from model.tokens import EMBEDDING_WIDTH, Floats, TokenArrays, TokenConfig, VariableSpec, tokenize
 from model.training.export import export_checkpoint
-from model.training.network import FusionNetwork, NetworkConfig, fit_bin_edges
+from model.training.network import FusionNetwork, NetworkConfig, fit_scales
 
 NOW = datetime(2026, 3, 4, 8, 0, tzinfo=UTC)
 TASK = "in_hospital_death"
@@ -72,6 +72,7 @@ class HashEncoder:
     """A sentence encoder without meaning: the same text has the same unit vector."""
 
     identity = "hash encoder of the tests"
+    width = EMBEDDING_WIDTH
 
     def encode(self, sentences: Sequence[str]) -> Floats:
         """Return (n, 384)."""
@@ -194,7 +195,7 @@ def random_network(
     torch.manual_seed(seed)
     config = config or NetworkConfig(tasks=(TASK,))
     network = FusionNetwork(CONFIG, config)
-    network.set_bin_edges(fit_bin_edges(records, CONFIG, config.bins))
+    network.set_scales(fit_scales(records, CONFIG, config.bins))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * spread)
