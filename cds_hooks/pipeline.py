@@ -14,6 +14,7 @@ from cds_hooks.errors import DataMissing, PatientMismatch
 from cds_hooks.keys import KeyRing
 from cds_hooks.links import ExplanationLinks
 from cds_hooks.prefetch import gather
+from cds_hooks.recommendations.offer import Recommender, new_recommender
 from cds_hooks.request import HookRequest
 from cds_hooks.services import ServiceDefinition
 from cds_hooks.settings import Settings
@@ -77,6 +78,7 @@ class Adviser:
     fhir_session: requests.Session
     capability_cache: CapabilityCache
     clock: Clock
+    recommender: Recommender
     codes: CodeTable = field(default_factory=standard_codes)  # and the site's own
 
     def advise(
@@ -91,8 +93,9 @@ class Adviser:
         with stage("model"):
             prediction, explanation = self.predictor(record, deadline_s=deadline.at_s)
         with stage("card"):
+            steps = self.recommender.offer(chart, record, prediction, explanation)
             written = write_card(
-                prediction, explanation, record.report, self.settings, self.links.url
+                prediction, explanation, record.report, self.settings, self.links.url, steps
             )
         return Advice(record, prediction, explanation, written)
 
@@ -141,6 +144,7 @@ def new_adviser(
         fhir_session=new_session(connections=settings.fhir_connections),
         capability_cache=CapabilityCache(),
         clock=clock,
+        recommender=new_recommender(settings),
         codes=codes or standard_codes(),
     )
 

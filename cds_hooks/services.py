@@ -18,6 +18,15 @@ from cds_hooks.settings import Settings
 from fhir_adapters.codes import CodeTable, load_variables, standard_codes
 
 SERVICE_ID = "meam-risk"
+# What is still to be done; a next step that was ordered is not offered again.
+ORDER_STATUSES: Mapping[str, tuple[str, ...]] = {
+    "ServiceRequest": ("draft", "active", "on-hold"),
+    "Task": (
+        *("draft", "requested", "received", "accepted", "ready"),
+        *("in-progress", "on-hold"),
+    ),
+}
+ORDER_KEYS = frozenset({"orders", "tasks"})
 _CDS_HOOKS_VERSION = {"2.0": "2.0.1", "3.0": "3.0.0"}
 _HOOK_VERSION = "1.0"  # of all three hooks in the published library
 _NEED_ENCOUNTER = frozenset({"encounter-start", "encounter-discharge"})
@@ -112,6 +121,8 @@ def published_services(
     ``codes``: those of the settings' ConceptMap, for what is asked by code.
     """
     templates = _templates(settings.device_categories, codes or standard_codes())
+    if settings.recommendations.show:
+        templates += _orders()
     return tuple(
         ServiceDefinition(
             id=SERVICE_ID,
@@ -183,6 +194,24 @@ def _templates(
             _observations(_device_key(category), category, f"device data ({category})")
             for category in device_categories
         ),
+    )
+
+
+def _orders() -> tuple[PrefetchTemplate, ...]:
+    """What was ordered or planned already. Only the next steps need it."""
+    return tuple(
+        PrefetchTemplate(
+            key=key,
+            query=f"{kind}?patient={{{{context.patientId}}}}"
+            f"&status={','.join(ORDER_STATUSES[kind])}&_count=200",
+            display=display,
+            resource_type=kind,
+            clinical=False,
+        )
+        for key, kind, display in (
+            ("orders", "ServiceRequest", "active orders"),
+            ("tasks", "Task", "open tasks"),
+        )
     )
 
 

@@ -1,7 +1,7 @@
 """What a card says. Markdown that reads well where it is shown as plain text.
 
 Fixed order: risk and what it means, reasons, how far the reasons can be trusted, what was missing,
-which model. All text from data passes ``escape``.
+what may be considered next, which model. All text from data passes ``escape``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from cds_hooks.escape import escaped, plain
 from cds_hooks.limits import limits
 from cds_hooks.override_reasons import OVERRIDE_REASONS
 from cds_hooks.reasons import Moment, balance_sentence, reason_lines, shown_tokens
+from cds_hooks.recommendations import next_steps
+from cds_hooks.services import ORDER_KEYS
 from cds_hooks.settings import Settings, Thresholds
 from model.prediction import Explanation, Prediction, TaskPrediction, TokenAttribution
 from model.record import ReadingReport
 
+INDICATORS: tuple[Indicator, ...] = ("info", "warning", "critical")  # rising
 _LINE_LIMIT = 240
 _NOTICE_REASONS = frozenset({"outcome-note"})  # a server's information, on every answer of some
 
@@ -39,28 +42,33 @@ def write_card(
     report: ReadingReport,
     settings: Settings,
     link_for: Callable[[str], str],
+    steps: next_steps.NextSteps = next_steps.NONE,
 ) -> Written | None:
     """Return the card for a prediction; None where there is nothing to advise: low risk.
 
     What is incomplete, and the model's own warnings, make a low risk worth a card too: a risk
     from half of the chart, or from old values, is not the same as no concern.
     """
+    report = _without_orders(report)
     card_uuid = str(uuid.uuid4())
     link = Link("Explanation with sources", link_for(card_uuid))
     source = Source(settings.source_label, icon=f"{settings.public_base_url.rstrip('/')}/icon.png")
     if not prediction.tasks:
         summary, detail = _no_estimate(prediction, report, settings)
         return Written(Card(card_uuid, summary, "info", source, detail, links=(link,)))
-    task = prediction.tasks[0]
-    if _quiet(task, prediction.applicability.warnings, report, settings):
+    warnings = prediction.applicability.warnings
+    if all(_quiet(task, warnings, report, settings) for task in prediction.tasks):
         return None
+    task = lead_task(prediction.tasks, settings)
     tokens = _drivers(explanation)
     card = Card(
         card_uuid,
-        _summary(task, tokens),
-        indicator(task.probability, settings.thresholds),
+        _summary(task, tokens if explanation and explanation.task == task.task else ()),
+        indicator(task.probability, settings.thresholds_of(task.task)),
         source,
-        _detail(prediction, explanation, tokens, report, settings),
+        _detail(prediction, explanation, tokens, report, settings, steps.paragraphs),
+        suggestions=steps.suggestions,
+        selection_behavior="any" if steps.suggestions else "",
         override_reasons=OVERRIDE_REASONS,
         links=(link,),
     )
@@ -74,7 +82,7 @@ def repeated_card(
     zone = ZoneInfo(settings.display_time_zone)
     when = f"{shown_at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
     if prediction.tasks:
-        task = prediction.tasks[0]
+        task = lead_task(prediction.tasks, settings)
         said = f"Risk of {plain(task.display, 40)}: {percent(task.probability)}"
     else:
         said = "No risk estimate"
@@ -101,6 +109,16 @@ def indicator(probability: float, thresholds: Thresholds) -> Indicator:
     return "warning" if probability >= thresholds.warning_from else "info"
 
 
+def lead_task(tasks: Sequence[TaskPrediction], settings: Settings) -> TaskPrediction:
+    """The task that the summary speaks of: the most urgent; of equals the first, explained one."""
+    return max(
+        tasks,
+        key=lambda task: INDICATORS.index(
+            indicator(task.probability, settings.thresholds_of(task.task))
+        ),
+    )
+
+
 def percent(probability: float) -> str:
     """Whole per cent; the ends are open, for no estimate is certain."""
     if probability < 0.01:
@@ -112,7 +130,7 @@ def _quiet(
     task: TaskPrediction, warnings: Sequence[str], report: ReadingReport, settings: Settings
 ) -> bool:
     """Low risk, said by the model without doubt, from all the data that we asked for."""
-    if settings.show_low_risk or task.probability >= settings.thresholds.card_from:
+    if settings.show_low_risk or task.probability >= settings.thresholds_of(task.task).card_from:
         return False
     if task.risk_group == "high":
         return False
@@ -124,6 +142,12 @@ def _quiet(
         line.reason in _NOTICE_REASONS or line.source in settings.quiet_despite_missing
         for line in report.incomplete
     )
+
+
+def _without_orders(report: ReadingReport) -> ReadingReport:
+    """Orders say nothing about the risk; where next steps need them, these say what is missing."""
+    kept = tuple(line for line in report.incomplete if line.source not in ORDER_KEYS)
+    return report if len(kept) == len(report.incomplete) else replace(report, incomplete=kept)
 
 
 def _drivers(explanation: Explanation | None) -> tuple[TokenAttribution, ...]:
@@ -153,12 +177,14 @@ def _detail(
     tokens: tuple[TokenAttribution, ...],
     report: ReadingReport,
     settings: Settings,
+    steps: Sequence[str],
 ) -> str:
     moment = _moment(prediction, settings)
     blocks = [_risk(task) for task in prediction.tasks]
-    blocks.append("\n".join(_reasons(explanation, tokens, moment)).rstrip())
+    blocks.append("\n".join(_reasons(prediction.tasks, explanation, tokens, moment)).rstrip())
     blocks.append(_agreement(explanation))
     blocks += limits(prediction, report)
+    blocks += steps
     blocks += _about(prediction, settings, moment)
     return "\n\n".join(block for block in blocks if block)
 
@@ -207,7 +233,10 @@ def _ratio(task: TaskPrediction) -> str:
 
 
 def _reasons(
-    explanation: Explanation | None, tokens: tuple[TokenAttribution, ...], moment: Moment
+    tasks: Sequence[TaskPrediction],
+    explanation: Explanation | None,
+    tokens: tuple[TokenAttribution, ...],
+    moment: Moment,
 ) -> list[str]:
     if explanation is None:
         return ["There is no explanation for this estimate, so no reasons are shown."]
@@ -218,11 +247,22 @@ def _reasons(
     if not tokens:
         return ["No single finding stands out."]
     return [
-        "What moved this estimate most (association, not cause):",
+        _heading(tasks, explanation),
         "",
         *reason_lines(tokens, moment),
         balance_sentence(explanation.by_modality),
     ]
+
+
+def _heading(tasks: Sequence[TaskPrediction], explanation: Explanation) -> str:
+    """Say which of several estimates the reasons are of."""
+    if len(tasks) == 1:
+        return "What moved this estimate most (association, not cause):"
+    names = {task.task: escaped(task.display, 60) for task in tasks}
+    return (
+        f"What moved the estimate for {names[explanation.task]} most (association, not cause;"
+        " the other estimates have no reasons here):"
+    )
 
 
 def _agreement(explanation: Explanation | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from flask import (
 )
 from werkzeug.wrappers import Response as AnyResponse
 
+from conformance.ehr.accepting import CannotAccept, Seals, create, resources_to_create
 from conformance.ehr.cds_client import CdsClient, Connection, Exchange
 from conformance.ehr.chart import OpenedPatient, open_patient, read_chart, read_patients
 from conformance.ehr.http import CallFailed
@@ -43,6 +45,7 @@ class Desk:
     key: SigningKey
     issuer: str
     connections: list[Connection]
+    seals: Seals = dataclasses.field(default_factory=lambda: Seals(secrets.token_bytes(32)))
 
     def client(self, number: int) -> CdsClient:
         """Return the client of one connection; 404 if there is none."""
@@ -56,10 +59,12 @@ def create_app(connection: Connection, public_url: str, key: SigningKey | None =
     app = Flask(__name__)
     app.extensions["desk"] = Desk(key or new_signing_key(), public_url.rstrip("/"), [connection])
     app.jinja_env.filters["pretty"] = pretty
+    app.jinja_env.globals["sealed"] = lambda *what: _desk().seals.seal(*what)
     app.register_blueprint(pages)
     app.before_request(_refuse_strangers)
     app.after_request(_add_headers)
     app.register_error_handler(CallFailed, _call_failed)
+    app.register_error_handler(CannotAccept, _cannot_accept)
     return app
 
 
@@ -115,6 +120,7 @@ def chart(number: int, patient_id: str) -> Response:
         exchanges=exchanges,
         problem=problem,
         outcome=request.args.get("outcome", ""),
+        created=request.args.getlist("created"),
     )
 
 
@@ -144,6 +150,30 @@ def override(number: int, patient_id: str) -> AnyResponse:
     _desk().client(number).send_feedback(request.form["service"], item)
     return redirect(
         url_for("ehr.chart", number=number, patient_id=patient_id, outcome="overridden")
+    )
+
+
+@pages.post("/<int:number>/patients/<patient_id>/accept")
+def accept(number: int, patient_id: str) -> AnyResponse:
+    """Create what a suggestion proposes, then report that it was accepted."""
+    client = _desk().client(number)
+    suggestion = _desk().seals.open(request.form["suggestion"], patient_id)
+    wanted = resources_to_create(suggestion["actions"], patient_id)
+    connection = client.connection
+    created = [create(connection.fhir_server, one, connection.fhir_token) for one in wanted]
+    item = {
+        "card": suggestion["card"],
+        "outcome": "accepted",
+        "acceptedSuggestions": [{"id": suggestion["suggestion"]}],
+    }
+    try:
+        client.send_feedback(suggestion["service"], item)
+    except CallFailed as exc:
+        raise CallFailed(f"{', '.join(created)} was created, but not reported: {exc}") from exc
+    return redirect(
+        url_for(
+            "ehr.chart", number=number, patient_id=patient_id, outcome="accepted", created=created
+        )
     )
 
 
@@ -209,6 +239,10 @@ def _add_headers(response: Response) -> Response:
 
 def _call_failed(failure: CallFailed) -> Response:
     return _page(502, "sorry.html", sentence=str(failure))
+
+
+def _cannot_accept(refusal: CannotAccept) -> Response:
+    return _page(400, "sorry.html", sentence=str(refusal))
 
 
 def _page(status: int, template: str, **values: Any) -> Response:

@@ -53,6 +53,7 @@ class Card:
     source_url: str | None
     links: tuple[Link, ...]
     suggestions: tuple[Suggestion, ...]
+    selection_behavior: str  # "any" or "at-most-one"
     override_reasons: tuple[OverrideReason, ...]
 
     @property
@@ -86,6 +87,8 @@ def _fault(raw: object) -> str:
         return "has no indicator among info, warning and critical."
     if not _object(raw.get("source")).get("label"):
         return "has no source.label."
+    if raw.get("suggestions") and raw.get("selectionBehavior") not in ("any", "at-most-one"):
+        return "has suggestions and no selectionBehavior among any and at-most-one."
     return ""
 
 
@@ -101,6 +104,7 @@ def _card(raw: Mapping[str, Any]) -> Card:
         source_url=web_address(source.get("url", "")),
         links=tuple(link for one in _objects(raw.get("links")) if (link := _link(one))),
         suggestions=tuple(_suggestion(one) for one in _objects(raw.get("suggestions"))),
+        selection_behavior=plain(raw.get("selectionBehavior", "")),
         override_reasons=tuple(_reason(one) for one in _objects(raw.get("overrideReasons"))),
     )
 

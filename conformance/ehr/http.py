@@ -29,9 +29,13 @@ def get_json(url: str, token: str = "") -> Any:
     return _send("GET", url, headers=headers)[1]
 
 
-def post_json(url: str, body: Mapping[str, Any], token: str = "") -> tuple[int, Any]:
+def post_json(
+    url: str, body: Mapping[str, Any], token: str = "", *, fhir: bool = False
+) -> tuple[int, Any]:
     """Return the status and the JSON that POST answers, None for no body. Raises CallFailed."""
     headers = {"Accept": "application/json"}
+    if fhir:
+        headers = dict.fromkeys(("Accept", "Content-Type"), "application/fhir+json")
     if token:
         headers["Authorization"] = f"Bearer {token}"
     return _send("POST", url, headers=headers, json=body)

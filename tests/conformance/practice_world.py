@@ -67,6 +67,23 @@ CARD = {
     "overrideReasons": [{"code": "seen", "system": "urn:reasons", "display": "Already known"}],
 }
 
+ORDER = {
+    "resourceType": "ServiceRequest",
+    "status": "draft",
+    "intent": "proposal",
+    "code": {"coding": [{"system": "http://loinc.org", "code": "2524-7"}], "text": "Lactate"},
+    "subject": {"reference": "Patient/p1"},
+}
+SUGGESTION = {
+    "uuid": "0b7d7a0e-4a43-4f60-8d0b-2f6f4a1c9d10",
+    "label": "Consider measuring lactate again",
+    "isRecommended": True,
+    "actions": [
+        {"type": "create", "description": "Create a draft order proposal", "resource": ORDER}
+    ],
+}
+ADVICE = {**CARD, "suggestions": [SUGGESTION], "selectionBehavior": "any"}
+
 
 class PracticeWorld:
     """Records what the EHR sends; ``answer`` makes the service's answer to a hook call."""
@@ -78,6 +95,7 @@ class PracticeWorld:
         self.hook_calls: list[Request] = []
         self.fhir_calls: list[Request] = []
         self.feedback: list[Any] = []
+        self.created: list[Any] = []
         self.broken: set[str] = set()  # paths below /fhir/ that answer 500
         self.answer: Callable[[], Response] = lambda: json_response({"cards": [CARD]})
         server.expect_request("/cds/cds-services").respond_with_json({"services": [SERVICE]})
@@ -94,11 +112,20 @@ class PracticeWorld:
             ("/fhir/DocumentReference", [NOTE]),
         ):
             server.expect_request(path).respond_with_handler(self._fhir(bundle(resources)))
+        for kind in ("ServiceRequest", "Task"):
+            server.expect_request(f"/fhir/{kind}", method="POST").respond_with_handler(self._create)
         server.expect_request("/fhir/Patient/p1").respond_with_handler(self._fhir(PATIENT))
 
     def _hook(self, request: Request) -> Response:
         self.hook_calls.append(request)
         return self.answer()
+
+    def _create(self, request: Request) -> Response:
+        self.fhir_calls.append(request)
+        if request.path.removeprefix("/fhir/") in self.broken:
+            return Response("<html>", 500, content_type="text/html")
+        self.created.append(request.get_json())
+        return json_response({**self.created[-1], "id": f"new-{len(self.created)}"}, 201)
 
     def _feedback(self, request: Request) -> Response:
         self.feedback.append(request.get_json())

@@ -11,7 +11,14 @@ from werkzeug.wrappers import Response
 
 from conformance.ehr.app import create_app
 from conformance.ehr.cds_client import Connection
-from tests.conformance.practice_world import CARD, PracticeWorld, json_response
+from tests.conformance.practice_world import (
+    ADVICE,
+    CARD,
+    ORDER,
+    SUGGESTION,
+    PracticeWorld,
+    json_response,
+)
 
 URL = "http://127.0.0.1:8092"
 CHART = "/1/patients/p1"
@@ -217,3 +224,68 @@ def test_the_inspector_shows_what_was_sent(ehr):
     assert "Observation?patient=p1&amp;category=laboratory&amp;_count=500" in text
     assert "1 entry" in text
     assert json.dumps("patient-view") in text.replace("&#34;", '"')
+
+
+def sealed(ehr, world, suggestion=SUGGESTION):
+    """Open the chart with one suggestion and return what its form carries."""
+    world.answer = lambda: json_response({"cards": [{**ADVICE, "suggestions": [suggestion]}]})
+    page = get(ehr, CHART).text
+    return re.search(r'name="suggestion" value="([^"]+)"', page)[1]
+
+
+def accept(ehr, form, patient="p1"):
+    path = f"/1/patients/{patient}/accept"
+    return ehr.post(path, base_url=URL, data={"suggestion": form})
+
+
+def test_accepting_creates_the_resource_and_reports_it(ehr, world):
+    answer = accept(ehr, sealed(ehr, world))
+    assert answer.status_code == 302
+    assert world.created == [ORDER]
+    post = next(call for call in world.fhir_calls if call.method == "POST")
+    assert post.headers["Content-Type"] == "application/fhir+json"
+    assert post.headers["Authorization"] == "Bearer fhir-secret"
+    (item,) = world.feedback[0]["feedback"]
+    assert (item["card"], item["outcome"]) == (CARD["uuid"], "accepted")
+    assert item["acceptedSuggestions"] == [{"id": SUGGESTION["uuid"]}]
+    assert "ServiceRequest/new-1" in get(ehr, answer.headers["Location"]).text
+
+
+def test_what_is_not_created_is_not_reported_as_accepted(ehr, world):
+    form = sealed(ehr, world)
+    world.broken.add("ServiceRequest")
+    assert accept(ehr, form).status_code == 502
+    assert world.feedback == []
+
+
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        ({"type": "delete", "resourceId": "Observation/1"}, "create actions only, not delete"),
+        ({"type": "create", "resource": {"resourceType": "Patient"}}, "creates ServiceRequest"),
+        (
+            {"type": "create", "resource": {**ORDER, "subject": {"reference": "Patient/p2"}}},
+            "not about the patient of this chart",
+        ),
+        ({"type": "create", "resource": {**ORDER, "status": "active"}}, "not a draft"),
+        (None, "has no action"),
+    ],
+)
+def test_a_suggestion_that_asks_for_more_is_refused(ehr, world, action, sentence):
+    asked = {**SUGGESTION, "actions": [{"description": "x", **action}] if action else []}
+    answer = accept(ehr, sealed(ehr, world, asked))
+    assert answer.status_code == 400
+    assert sentence in answer.text
+    assert world.created == world.feedback == []
+
+
+def test_a_suggestion_that_was_changed_or_moved_is_refused(ehr, world):
+    form = sealed(ehr, world)
+    assert accept(ehr, f"x{form}").status_code == 400
+    assert accept(ehr, form, patient="p2").status_code == 400
+    assert world.created == []
+
+
+def test_suggestions_without_a_selection_behaviour_are_a_fault(ehr, world):
+    world.answer = lambda: json_response({"cards": [{**CARD, "suggestions": [SUGGESTION]}]})
+    assert "no selectionBehavior" in get(ehr, CHART).text

@@ -14,7 +14,7 @@ from tests.browser import (
     served,
     unnamed_controls,
 )
-from tests.conformance.practice_world import CARD, PracticeWorld, json_response
+from tests.conformance.practice_world import ADVICE, ORDER, PracticeWorld, json_response
 
 pytestmark = needs_chromium
 EVIL = "<img src=http://evil.test/x.png onerror=alert(1)><script>alert(1)</script>"
@@ -41,8 +41,9 @@ def ehr(world):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390])
-def test_pages_read_well(browser, ehr, scheme, width):
+def test_pages_read_well(browser, ehr, world, scheme, width):
     page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    world.answer = lambda: json_response({"cards": [ADVICE]})
     watch = Watch(page, ehr)
     for path in ("/", "/1/patients/p1"):
         page.goto(ehr + path)
@@ -67,8 +68,27 @@ def test_from_the_list_to_an_override(browser, ehr, world):
     page.close()
 
 
+def test_from_a_suggestion_to_an_order(browser, ehr, world):
+    world.answer = lambda: json_response({"cards": [ADVICE]})
+    page = browser.new_page()
+    page.goto(f"{ehr}/1/patients/p1")
+    page.get_by_role("button", name="Accept: Consider measuring lactate again").click()
+    status = page.get_by_role("status").inner_text()
+    assert status.startswith("Created as a draft: ServiceRequest/new-1.")
+    assert world.created == [ORDER]
+    (item,) = world.feedback[0]["feedback"]
+    assert (item["outcome"], len(item["acceptedSuggestions"])) == ("accepted", 1)
+    page.close()
+
+
 def test_a_hostile_card_does_nothing(browser, ehr, world):
-    evil = {**CARD, "summary": EVIL, "detail": f"{EVIL}\n\n![x](http://evil.test/y.png)"}
+    asked = {"type": "create", "description": EVIL, "resource": {"resourceType": EVIL}}
+    evil = {
+        **ADVICE,
+        "summary": EVIL,
+        "detail": f"{EVIL}\n\n![x](http://evil.test/y.png)",
+        "suggestions": [{"uuid": EVIL, "label": EVIL, "actions": [asked]}],
+    }
     world.answer = lambda: json_response({"cards": [evil]})
     page = browser.new_page()
     watch = Watch(page, ehr)
