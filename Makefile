@@ -10,7 +10,8 @@
 PYTHON ?= python3
 DATA ?= ../shared/data
 DEMO_OPTIONS ?=
-TEST_OPTIONS ?=
+# A process a core; the tests of one file stay together, as they share servers and databases.
+TEST_OPTIONS ?= -n auto --dist loadfile
 
 VENV := .venv
 FHIR_VENV := .venv-fhir-server

@@ -62,7 +62,12 @@ def create_app(
         logger().warning("open mode: callers are not authenticated")
     figures = Figures(shared=settings.workers > 1)
     if predictor is None:
-        predictor = loaded = load_predictor(settings.checkpoint, stage=figures.stage)
+        predictor = loaded = load_predictor(
+            settings.checkpoint,
+            encoder_path=settings.encoder,
+            stage=figures.stage,
+            explained_task=settings.explained_task,
+        )
         figures.watch(loaded.input_reference, settings.drift_from)
     predictor(warm_up_record())
 

@@ -21,14 +21,16 @@ from cds_hooks.errors import ResultsUnusable, TrainingImpossible
 from cds_hooks.export_progress import export_bars, shown_by
 from cds_hooks.labelled_records import LeftOut, facts_of, labelled_records
 from cds_hooks.labels import Label, read_labels
+from cds_hooks.outcome_tasks import OutcomeTask, read_tasks
 from cds_hooks.site_codes import concept_map_digest, site_codes
 from cds_hooks.train_command import (
     CHECKPOINT,
     PACKAGE_ROOT,
-    TASK,
     TUNING_SHARE,
     VERSION,
+    exported,
     progress_bars,
+    served_encoder,
     shipped_settings,
 )
 from cds_hooks.training_records import full_vocabulary
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from model.training.cohort import Cohort
     from model.training.loop import Trained
     from model.training.settings import TrainingSettings
+    from model.training.shipping import Release
 
 SMALLEST_BATCH = 8
 FEWEST_STEPS_AN_EPOCH = 20
@@ -53,8 +56,9 @@ class SitePlaces:
     bulk: Path
     labels: Path
     output: Path
-    encoder: Path | None = None  # folder of the sentence encoder; None: the installed package
+    encoder: Path | None = None  # folder of a Hugging Face encoder; None: the installed package
     concept_map: Path | None = None  # the site's own codes
+    tasks: Path | None = None  # the words of each task; None: by the columns of the labels
 
     @property
     def work(self) -> Path:
@@ -77,21 +81,28 @@ def train_from_bulk(
     ``settings`` take the place of those of the shipped checkpoint. Raises LabelsUnusable,
     ResultsUnusable, SettingsError, TrainingImpossible, FhirError and ModelError.
     """
+    from model.exported_encoder import open_encoder
+
     console = console or Console(stderr=True)
     _require_new(places)
     site_codes(places.concept_map)  # a faulty file is said before anything is made
-    labels = read_labels(places.labels)
+    labels = read_labels(places.labels, read_tasks(places.tasks) if places.tasks else ())
+    tasks = [task.name for task in labels.tasks]
     if fresh:
         shutil.rmtree(places.work, ignore_errors=True)
     places.work.mkdir(parents=True, exist_ok=True, mode=0o700)  # tokens come from patients' charts
-    encoder = _encoder(places)
+    places = replace(places, encoder=served_encoder(places.encoder, places.work / "encoder"))
+    encoder = open_encoder(places.encoder)
     key = _key(places, encoder)
-    training, tuning = _split(_cohort(places, labels, encoder, key, console))
+    cohort = _cohort(places, labels.by_patient, tasks, encoder, key, console)
+    training, tuning = _split(cohort, tasks)
     if settings is None:
         shipped = shipped_settings(epochs=epochs, seed=seed, consistency=consistency)
         settings = settings_for(len(training), shipped, keep_epochs=epochs is not None)
+    settings = replace(settings, network=replace(settings.network, tasks=tuple(tasks)))
     trained = _trained(places, training, tuning, settings, console)
-    _write_checkpoint(places, trained, training, tuning, settings, encoder, key)
+    release = _release(places, labels.tasks, len(cohort), len(set(cohort.groups())), encoder, key)
+    _write_checkpoint(places, trained, training, tuning, settings, release)
     shutil.rmtree(places.work)
     _print_summary(places, trained, console)
 
@@ -120,14 +131,8 @@ def _require_new(places: SitePlaces) -> None:
         raise ResultsUnusable(f"{places.output} exists already and was not changed.")
 
 
-def _encoder(places: SitePlaces) -> SentenceEncoder:
-    from model.sentence_encoder import MiniLMEncoder
-
-    return MiniLMEncoder(places.encoder)
-
-
 def _key(places: SitePlaces, encoder: SentenceEncoder) -> str:
-    """Return a digest of all that the tokens depend on: code, export, labels, encoder."""
+    """Return a digest of all that the tokens depend on: code, export, labels, tasks, encoder."""
     digest = sha256(encoder.identity.encode())
     for package in ("fhir_adapters", "model"):
         for file in sorted((PACKAGE_ROOT / package).rglob("*")):
@@ -139,12 +144,15 @@ def _key(places: SitePlaces, encoder: SentenceEncoder) -> str:
         digest.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
     digest.update(places.labels.read_bytes())
     digest.update(concept_map_digest(places.concept_map).encode())
+    if places.tasks is not None:
+        digest.update(places.tasks.read_bytes())
     return digest.hexdigest()
 
 
 def _cohort(
     places: SitePlaces,
     labels: Mapping[str, list[Label]],
+    tasks: Sequence[str],
     encoder: SentenceEncoder,
     key: str,
     console: Console,
@@ -163,15 +171,18 @@ def _cohort(
     if cohort is not None:
         console.print(f"The tokens of an earlier run are used: {len(cohort):,} rows.")
         return cohort
-    left_out, outcomes = LeftOut(), list[int]()
-    count = VocabularyCount(full_vocabulary(()))
+    left_out, outcomes = LeftOut(), list[Mapping[str, int]]()
+    whole = replace(full_vocabulary(()), embedding_width=encoder.width)
+    count = VocabularyCount(whole)
     with export_bars(console) as bars:
         show = shown_by(bars, "counting variables")
         for rows in labelled_records(places.bulk, labels, left_out, show, places.work, codes):
             count.add_patient(record for _, record in rows)
-            outcomes += [label.outcome for label, _ in rows]
+            outcomes += [label.outcomes for label, _ in rows]
     _print_left_out(left_out, console)
-    _require_both_outcomes(outcomes)
+    for task in tasks:
+        known = [one[task] for one in outcomes if task in one]
+        _require_both_outcomes(known, f" of {task}" if len(tasks) > 1 else "")
     config = count.config()
     with export_bars(console) as bars, CaseWriter(store, config, key) as writer:
         show = shown_by(bars, "records to tokens")
@@ -185,26 +196,34 @@ def _cohort(
     return cohort
 
 
-def _require_both_outcomes(outcomes: Sequence[int]) -> None:
+def _require_both_outcomes(outcomes: Sequence[int], of_task: str) -> None:
     events = sum(outcomes)
     if min(events, len(outcomes) - events) < FEWEST_OF_EACH:
         raise TrainingImpossible(
-            f"{len(outcomes):,} labelled rows can be used, {events:,} of them with the outcome; at"
+            f"{len(outcomes):,} labelled rows{of_task} can be used, {events:,} of them with the"
+            " outcome; at"
             f" least {FEWEST_OF_EACH} with it and {FEWEST_OF_EACH} without it are needed."
         )
 
 
-def _split(cohort: Cohort) -> tuple[Cohort, Cohort]:
-    """Return (training, tuning), groups apart. Raises TrainingImpossible."""
+def _split(cohort: Cohort, tasks: Sequence[str]) -> tuple[Cohort, Cohort]:
+    """Return (training, tuning), groups apart. Raises TrainingImpossible.
+
+    The events of the rarest outcome are spread evenly; the others follow by chance.
+    """
+    import numpy as np
+
     from model.training.splits import tuning_split
 
-    outcomes = cohort.labels(TASK)
-    parts = tuning_split(cohort.groups(), outcomes, share=TUNING_SHARE)
-    if any(len(set(outcomes[rows].tolist())) < 2 for rows in parts):
-        raise TrainingImpossible(
-            "The groups cannot be split into training and tuning so that both have rows with and"
-            " without the outcome."
-        )
+    outcomes = {task: cohort.labels(task) for task in tasks}
+    rarest = min(tasks, key=lambda task: np.nansum(outcomes[task]))
+    parts = tuning_split(cohort.groups(), outcomes[rarest], share=TUNING_SHARE)
+    for task in tasks:
+        if any(not {0.0, 1.0} <= set(outcomes[task][rows].tolist()) for rows in parts):
+            raise TrainingImpossible(
+                "The groups cannot be split into training and tuning so that both have rows with"
+                f" and without the outcome{f' {task}' if len(tasks) > 1 else ''}."
+            )
     training, tuning = (cohort.select(rows) for rows in parts)
     return training, tuning
 
@@ -229,24 +248,42 @@ def _trained(
         )
 
 
+def _release(
+    places: SitePlaces,
+    tasks: Sequence[OutcomeTask],
+    rows: int,
+    groups: int,
+    encoder: SentenceEncoder,
+    key: str,
+) -> Release:
+    """Return what config.json says. The version names the data that it was trained on."""
+    from model.checkpoint import TaskSpec
+    from model.training.shipping import Release
+
+    return Release(
+        f"{VERSION}+site.{key[:8]}",
+        f"Trained on this site's own data: {rows:,} rows of {groups:,} groups of patients.",
+        encoder.identity,
+        tasks=tuple(
+            TaskSpec(one.name, one.display, 0.0, one.no_event, one.event, one.horizon)
+            for one in tasks
+        ),
+        encoder=exported(places.encoder),
+    )
+
+
 def _write_checkpoint(
     places: SitePlaces,
     trained: Trained,
     training: Cohort,
     tuning: Cohort,
     settings: TrainingSettings,
-    encoder: SentenceEncoder,
-    key: str,
+    release: Release,
 ) -> None:
-    """Write the folder with its card. The version names the data that it was trained on."""
+    """Write the folder with its card."""
     from model.training.fit_calibration import CalibrationError
-    from model.training.shipping import Release
     from model.training.site_card import ship_with_card
 
-    groups = len({case.facts.group for cohort in (training, tuning) for case in cohort.cases})
-    rows = f"{len(training) + len(tuning):,} rows of {groups:,} groups of patients"
-    trained_on = f"Trained on this site's own data: {rows}."
-    release = Release(f"{VERSION}+site.{key[:8]}", trained_on, encoder.identity)
     draft = places.work / "checkpoint"
     try:
         ship_with_card(places.output, draft, trained, training, tuning, settings, release)

@@ -9,11 +9,13 @@ import click
 from cds_hooks.audit_commands import archive_audit_command, verify_audit_command
 from cds_hooks.backend_keys import backend_keys
 from cds_hooks.commands import in_one_sentence
+from cds_hooks.conformance_command import conformance
 from cds_hooks.database_commands import database, purge
 from cds_hooks.feedback_command import feedback
 from cds_hooks.key_commands import keys
 from cds_hooks.model_commands import evaluate, explain, score, train
 from cds_hooks.operator_commands import serve
+from cds_hooks.recommendations_command import check_recommendations_command
 from cds_hooks.settings_command import check_settings_command
 from cds_hooks.study_commands import ablate, audit
 
@@ -57,6 +59,7 @@ def demo(
 for _command in (
     serve,
     check_settings_command,
+    check_recommendations_command,
     keys,
     backend_keys,
     explain,
@@ -70,6 +73,7 @@ for _command in (
     purge,
     verify_audit_command,
     archive_audit_command,
+    conformance,
 ):
     main.add_command(_command)
 

@@ -25,7 +25,7 @@ from cds_hooks.settings import CoolDown, Settings
 from cds_hooks.store import Store
 from cds_hooks.tables import place, shown_findings
 from cds_hooks.trust import Caller
-from cds_hooks.wording import repeated_card
+from cds_hooks.wording import lead_task, repeated_card
 
 _PURPOSE = "cool-down"
 _URGENCY = {"info": 0, "warning": 1, "critical": 2}
@@ -74,8 +74,10 @@ class CoolDowns:
         """
         if self._rests or advice.written is None:
             return advice
-        before = self._before(_key(advice, request, caller))
-        if before is None or not before.covers(_now(advice, request), self._limits.risk_step):
+        before = self._before(_key(advice, request, caller, self.settings))
+        if before is None or not before.covers(
+            _now(advice, request, self.settings), self._limits.risk_step
+        ):
             return advice
         self.count()
         self._audit(advice.written.card, request)
@@ -89,11 +91,11 @@ class CoolDowns:
         if self._rests or whole.written is None or whole is not shown:
             return
         now_s = request.arrived_at.timestamp()
-        name = self._fingerprint(_key(whole, request, caller))
+        name = self._fingerprint(_key(whole, request, caller, self.settings))
         row = {
             "fingerprint": name,
             "shown_s": now_s,
-            "payload": self._sealed(name, _now(whole, request)),
+            "payload": self._sealed(name, _now(whole, request, self.settings)),
         }
         columns = shown_findings.c
         over = columns.shown_s < now_s - self._limits.hours * 3600
@@ -145,20 +147,21 @@ class CoolDowns:
             )
 
 
-def _key(advice: Advice, request: HookRequest, caller: Caller) -> list[str]:
+def _key(advice: Advice, request: HookRequest, caller: Caller, settings: Settings) -> list[str]:
     """Who saw what about whom: one finding for each outcome, and one for "no estimate"."""
-    finding = advice.prediction.tasks[0].task if advice.prediction.tasks else "no estimate"
+    tasks = advice.prediction.tasks
+    finding = lead_task(tasks, settings).task if tasks else "no estimate"
     context = request.context
     return [caller.iss, caller.tenant, context.user_id, context.patient_id, finding]
 
 
-def _now(advice: Advice, request: HookRequest) -> Shown:
+def _now(advice: Advice, request: HookRequest, settings: Settings) -> Shown:
     if advice.written is None:
         raise ValueError("there is no card that could have been shown")
     tasks = advice.prediction.tasks
     return Shown(
         request.arrived_at,
-        tasks[0].probability if tasks else None,
+        lead_task(tasks, settings).probability if tasks else None,
         advice.written.card.indicator,
         request.hook_instance,
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cds_hooks.labels import Label
-from cds_hooks.train_command import TASK
 from fhir_adapters.bulk import BulkProgress, read_bulk
 from fhir_adapters.chart import Chart
 from fhir_adapters.codes import CodeTable
@@ -103,7 +102,7 @@ def facts_of(label: Label, record: PatientRecord) -> CaseFacts:
         group=label.group,
         site=label.site,
         view=VIEW,
-        labels={TASK: float(label.outcome)},
+        labels={task: float(outcome) for task, outcome in label.outcomes.items()},
         age_years=record.demographics.age_years,
         sex=record.demographics.sex,
         unit_type="" if record.stay is None else record.stay.unit_type,

@@ -1,6 +1,7 @@
 """The outcomes of a site's patients: a CSV file that its data scientists write.
 
-One row for one prediction: whom it is about, when it would have been made, and what came of it.
+One row for one prediction: whom it is about, when it would have been made, and what came of it:
+``outcome``, or a column for each of several tasks, where an empty cell is an outcome not known.
 Every fault is named by line and column. Values are not repeated: in a shifted row they may be a
 name.
 """
@@ -9,18 +10,19 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cds_hooks.errors import LabelsUnusable
+from cds_hooks.outcome_tasks import COLUMN, OutcomeTask, tasks_of_columns
 
-REQUIRED = ("patient_id", "prediction_time", "outcome")
+REQUIRED = ("patient_id", "prediction_time")
 OPTIONAL = ("encounter_id", "group", "site")
 _MOST_FAULTS = 10
 _ID = re.compile(r"[A-Za-z0-9\-._]{1,256}")
-_OUTCOMES = {"0": 0, "1": 1}
+_OUTCOMES = {"0": 0, "1": 1, "": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Label:
     patient_id: str
     encounter_id: str | None
     prediction_time: datetime  # UTC
-    outcome: int
+    outcomes: Mapping[str, int]  # 0 or 1 by task; tasks whose outcome is not known are absent
     group: str
     site: str
 
@@ -45,18 +47,30 @@ class Label:
 class _Reading:
     """Labels so far, and the faults of the file as sentences."""
 
+    tasks: tuple[OutcomeTask, ...]  # given, or () until the first line names them
     labels: dict[str, list[Label]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)  # first line of each stay
     groups: dict[str, tuple[str, int]] = field(default_factory=dict)  # by patient
 
 
-def read_labels(path: Path) -> dict[str, list[Label]]:
-    """Return the rows of each patient. Raises LabelsUnusable, which names every fault it found."""
-    reading = _Reading()
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A whole file."""
+
+    tasks: tuple[OutcomeTask, ...]
+    by_patient: Mapping[str, list[Label]]
+
+
+def read_labels(path: Path, tasks: Sequence[OutcomeTask] = ()) -> Labels:
+    """Return the rows of each patient. Raises LabelsUnusable, which names every fault it found.
+
+    ``tasks`` name their columns; without them, every column of outcomes is a task.
+    """
+    reading = _Reading(tuple(tasks))
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin with a BOM
-            for label in _rows(csv.reader(file, strict=True), reading.faults):
+            for label in _rows(csv.reader(file, strict=True), reading):
                 _add(label, reading)
     except OSError as exc:
         raise LabelsUnusable(f"{path} cannot be read: {exc.strerror}.") from exc
@@ -66,7 +80,7 @@ def read_labels(path: Path) -> dict[str, list[Label]]:
         raise LabelsUnusable(_told(path, reading.faults))
     if not reading.labels:
         raise LabelsUnusable(f"{path} holds no row.")
-    return reading.labels
+    return Labels(reading.tasks, reading.labels)
 
 
 def _told(path: Path, faults: list[str]) -> str:
@@ -76,9 +90,11 @@ def _told(path: Path, faults: list[str]) -> str:
     return "\n".join(shown)
 
 
-def _rows(reader: Iterator[list[str]], faults: list[str]) -> Iterator[Label]:
+def _rows(reader: Iterator[list[str]], reading: _Reading) -> Iterator[Label]:
+    faults = reading.faults
     names = [name.strip() for name in next(reader, [])]
-    wrong = list(_header_faults(names))
+    reading.tasks = reading.tasks or tasks_of_columns(names)
+    wrong = list(_header_faults(names, [task.column for task in reading.tasks]))
     faults += wrong
     if wrong:
         return
@@ -89,15 +105,17 @@ def _rows(reader: Iterator[list[str]], faults: list[str]) -> Iterator[Label]:
         if len(cells) != len(names):
             faults.append(f"line {line}: {len(cells)} cells, and the first line has {len(names)}.")
             continue
-        label = _label(line, dict(zip(names, map(str.strip, cells), strict=True)), faults)
+        by_name = dict(zip(names, map(str.strip, cells), strict=True))
+        label = _label(line, by_name, reading.tasks, faults)
         if label is not None:
             yield label
 
 
-def _header_faults(names: list[str]) -> Iterator[str]:
-    known = (*REQUIRED, *OPTIONAL)
-    expected = f"expected {', '.join(REQUIRED)} and, if known, {', '.join(OPTIONAL)}"
-    missing = [name for name in REQUIRED if name not in names]
+def _header_faults(names: list[str], outcomes: list[str]) -> Iterator[str]:
+    required = (*REQUIRED, *(outcomes or [COLUMN]))
+    known = (*required, *OPTIONAL)
+    expected = f"expected {', '.join(required)} and, if known, {', '.join(OPTIONAL)}"
+    missing = [name for name in required if name not in names]
     if missing:
         yield f"line 1: the columns {', '.join(missing)} are missing; {expected}."
         return
@@ -108,7 +126,9 @@ def _header_faults(names: list[str]) -> Iterator[str]:
             yield f"line 1: the column {name} stands there twice."
 
 
-def _label(line: int, cells: dict[str, str], faults: list[str]) -> Label | None:
+def _label(
+    line: int, cells: dict[str, str], tasks: Sequence[OutcomeTask], faults: list[str]
+) -> Label | None:
     before = len(faults)
 
     def fault(column: str, expected: str) -> None:
@@ -123,13 +143,18 @@ def _label(line: int, cells: dict[str, str], faults: list[str]) -> Label | None:
     time = _time(cells["prediction_time"])
     if time is None:
         fault("prediction_time", "a time with its offset, such as 2026-11-23T07:40:00+01:00")
-    outcome = _OUTCOMES.get(cells["outcome"])
-    if outcome is None:
-        fault("outcome", "0 or 1")
-    if len(faults) > before or time is None or outcome is None:
+    known = {}
+    for task in tasks:
+        if cells[task.column] not in _OUTCOMES or (len(tasks) == 1 and not cells[task.column]):
+            fault(task.column, "0 or 1" if len(tasks) == 1 else "0, 1, or nothing if not known")
+        elif (outcome := _OUTCOMES[cells[task.column]]) is not None:
+            known[task.name] = outcome
+    if len(faults) == before and not known:
+        faults.append(f"line {line}: no outcome is known; leave the row out.")
+    if len(faults) > before or time is None:
         return None
     group, site = cells.get("group", "") or patient, cells.get("site", "")
-    return Label(line, patient, encounter or None, time, outcome, group, site)
+    return Label(line, patient, encounter or None, time, known, group, site)
 
 
 def _time(text: str) -> datetime | None:

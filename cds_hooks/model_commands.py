@@ -192,10 +192,23 @@ def score(
 @click.option(
     "--labels",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="CSV with patient_id, prediction_time, outcome [, encounter_id, group, site].",
+    help=(
+        "CSV with patient_id, prediction_time, outcome [, encounter_id, group, site]; for several"
+        " tasks, outcome_NAME columns."
+    ),
 )
 @click.option("--output", type=click.Path(path_type=Path), help="New folder to write with --bulk.")
 @_CONCEPT_MAP_OPTION
+@click.option(
+    "--tasks",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML with the name, display, horizon and words of each outcome of --labels.",
+)
+@click.option(
+    "--encoder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of a Hugging Face encoder for note sentences (BERT, RoBERTa, DistilBERT, MPNet).",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Number of epochs, if not the usual.")
 @click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
 @click.option(
@@ -213,21 +226,30 @@ def train(
     labels: Path | None,
     output: Path | None,
     concept_map: Path | None,
+    tasks: Path | None,
+    encoder: Path | None,
     **options: Any,
 ) -> None:
     """Train a checkpoint: the shipped one (--data) or a site's own (--bulk).
 
-    The outcome of --labels is 1 for a patient who died in hospital. A training that was stopped
-    goes on where it was. Needs the extra "train".
+    The column outcome of --labels is 1 for a patient who died in hospital; for other outcomes,
+    and for several, see --tasks and docs/training.md. The encoder is exported once and travels
+    with the checkpoint. A training that was stopped goes on where it was. Needs the extra
+    "train".
     """
     require_training_libraries()
     from cds_hooks import bulk_training, train_command
 
-    if data is not None and (bulk, labels, output, concept_map) == (None, None, None, None):
-        places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
+    of_site = (bulk, labels, output, concept_map, tasks)
+    if data is not None and not any(of_site):
+        places = train_command.Places(
+            data=data, checkpoint=checkpoint or train_command.CHECKPOINT, encoder=encoder
+        )
         train_command.train(places, **options)
     elif bulk and labels and output and (data, checkpoint) == (None, None):
-        places_of_site = bulk_training.SitePlaces(bulk, labels, output, concept_map=concept_map)
+        places_of_site = bulk_training.SitePlaces(
+            bulk, labels, output, encoder=encoder, concept_map=concept_map, tasks=tasks
+        )
         bulk_training.train_from_bulk(places_of_site, **options)
     else:
         raise click.UsageError(

@@ -193,7 +193,7 @@ def _cards(service: ServiceDefinition, parts: Parts, caller: Caller, advice: Adv
         parts.figures.explained(advice.explanation)
     if not advice.prediction.tasks:
         parts.figures.abstained("not applicable")
-    elif advice.prediction.tasks[0].risk_group == "uncertain":
+    elif any(task.risk_group == "uncertain" for task in advice.prediction.tasks):
         parts.figures.abstained("uncertain")
     if advice.explanation is not None and not advice.explanation.reliable:
         parts.figures.abstained("unexplained")

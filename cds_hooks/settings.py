@@ -42,12 +42,31 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskThresholds(Thresholds):
+    """The thresholds of one task, where a model has several: their base rates may differ much."""
+
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CoolDown:
     """When a finding that a user has seen for a patient is not shown again."""
 
     hours: float = 0.0  # 0: every card is shown, and the same request gives the same answer
     risk_step: float = 0.10  # a risk that rose by this much since is a new finding
     repeat: Literal["nothing", "short"] = "nothing"  # "short": an info card with the figure only
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations:
+    """Next steps on a card, see docs/next-steps.md."""
+
+    show: bool = True
+    folder: Path | None = None  # a site's own PlanDefinitions and ActivityDefinitions
+    disabled: tuple[str, ...] = ()  # ids of steps that this site does not offer
+    most: int = 3  # a card is read in seconds
+    show_from: Literal["info", "warning", "critical"] = "warning"
+    file_risk_assessment: bool = False  # one more suggestion: keep the estimate in the chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +96,8 @@ class Settings:
     protect_discovery: bool = False  # discovery tells nothing that is secret
 
     checkpoint: Path = _PACKAGED_CHECKPOINT
+    encoder: Path | None = None  # sentence encoder; None: the checkpoint's own, or the installed
+    explained_task: str = ""  # of a checkpoint with several tasks; "": its first
     concept_map: Path | None = None  # FHIR ConceptMap from the site's own codes to LOINC
     database_url: str = "sqlite:///var/meam.sqlite"
     key_file: Path | None = None  # one Fernet key a line, the current one first
@@ -95,7 +116,9 @@ class Settings:
     fhir_connections: int = 16
 
     thresholds: Thresholds = field(default_factory=Thresholds)
+    task_thresholds: tuple[TaskThresholds, ...] = ()  # of tasks that need others
     cool_down: CoolDown = field(default_factory=CoolDown)
+    recommendations: Recommendations = field(default_factory=Recommendations)
     show_low_risk: bool = False  # a card for low risk too
     quiet_when_uncertain: bool = False  # no card below card_from though the model is not sure
     quiet_despite_warnings: bool = False  # no card for low risk though the model warns
@@ -119,6 +142,11 @@ class Settings:
     def service_url(self, service_id: str) -> str:
         """The exact address of a service, as a client's JWT has to name it."""
         return f"{self.public_base_url.rstrip('/')}/cds-services/{service_id}"
+
+    def thresholds_of(self, task: str) -> Thresholds:
+        """The thresholds of a task: its own, or those of all."""
+        own = (one for one in self.task_thresholds if one.task == task)
+        return next(own, self.thresholds)
 
     @property
     def discovery_url(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from cds_hooks.ehr_profiles import filled_in
 from cds_hooks.errors import SettingsError
 from cds_hooks.jwks import load_jwks_file
+from cds_hooks.recommendations.library import load_steps
 from cds_hooks.settings import Settings
 from cds_hooks.settings_faults import faults_of
 from cds_hooks.toml_reader import read_table
@@ -135,13 +136,17 @@ class _Reading:
 
 def _file_faults(settings: Settings) -> Iterator[SettingsError]:
     """What the settings name has to be there, and readable."""
-    names = ("tls_certificate", "tls_key", "tls_client_ca", "checkpoint", "concept_map")
+    names = ("tls_certificate", "tls_key", "tls_client_ca", "checkpoint", "encoder", "concept_map")
     for name in names:
         path = getattr(settings, name)
         if path is not None and not path.exists():
             yield SettingsError(
                 f"{name}: {path} is not there", setting=name, fix="put it there, or name another"
             )
+    try:
+        load_steps(settings.recommendations.folder, settings.recommendations.disabled)
+    except SettingsError as exc:
+        yield exc
     for number, issuer in enumerate(settings.issuers):
         try:
             load_jwks_file(issuer)

@@ -92,14 +92,23 @@ def _callers(settings: Settings) -> Iterator[SettingsError]:
 
 
 def _behaviour(settings: Settings) -> Iterator[SettingsError]:
-    limits = settings.thresholds
-    if not 0 <= limits.card_from <= limits.warning_from <= limits.critical_from <= 1:
-        yield SettingsError(
-            "thresholds: expected 0 <= card_from <= warning_from <= critical_from <= 1, got"
-            f" {limits.card_from}, {limits.warning_from}, {limits.critical_from}",
-            setting="thresholds",
-            fix="put the three probabilities in this order",
-        )
+    by_setting = {"thresholds": settings.thresholds}
+    for number, one in enumerate(settings.task_thresholds):
+        by_setting[f"task_thresholds[{number}]"] = one
+        if not one.task:
+            yield SettingsError(
+                f"task_thresholds[{number}]: task must be set",
+                setting=f"task_thresholds[{number}]",
+                fix="name a task of the checkpoint's config.json",
+            )
+    for setting, limits in by_setting.items():
+        if not 0 <= limits.card_from <= limits.warning_from <= limits.critical_from <= 1:
+            yield SettingsError(
+                f"{setting}: expected 0 <= card_from <= warning_from <= critical_from <= 1, got"
+                f" {limits.card_from}, {limits.warning_from}, {limits.critical_from}",
+                setting=setting,
+                fix="put the three probabilities in this order",
+            )
     cool_down = settings.cool_down
     if not (cool_down.hours >= 0 and 0 < cool_down.risk_step <= 1):
         yield SettingsError(
@@ -107,6 +116,12 @@ def _behaviour(settings: Settings) -> Iterator[SettingsError]:
             f" {cool_down.hours}, {cool_down.risk_step}",
             setting="cool_down",
             fix="hours = 0 shows every card; risk_step is a probability such as 0.10",
+        )
+    if not 1 <= settings.recommendations.most <= 4:
+        yield SettingsError(
+            f"recommendations.most: expected 1 to 4, got {settings.recommendations.most}",
+            setting="recommendations.most",
+            fix="a card is read in seconds; recommendations.show = false switches the steps off",
         )
     if len(set(settings.hooks)) != len(settings.hooks):
         yield SettingsError(

@@ -33,7 +33,7 @@ from cds_hooks.training_records import (
 )
 
 if TYPE_CHECKING:
-    from model.sentence_encoder import MiniLMEncoder
+    from model.sentence_encoder import WordPieceEncoder
     from model.tokens import Embed, TokenConfig
     from model.training.cohort import Cohort
     from model.training.settings import TrainingSettings
@@ -65,7 +65,7 @@ class Places:
     data: Path  # holds physionet2012/ and eicu-crd-demo/
     checkpoint: Path = CHECKPOINT
     cache: Path = CACHE
-    encoder: Path | None = None  # folder of the sentence encoder; None: the installed package
+    encoder: Path | None = None  # folder of a sentence encoder; None: the installed package
 
 
 def train(
@@ -87,6 +87,8 @@ def train(
     from model.training.shipping import Release, ship
 
     console = console or Console(stderr=True)
+    _require_data(places, TRAINING_SETS)
+    places = replace(places, encoder=served_encoder(places.encoder, places.cache / "encoder"))
     cohorts = training_cohorts(places, console)
     settings = shipped_settings(epochs=epochs, seed=seed, consistency=consistency)
     whole = join(list(cohorts.values()))
@@ -104,7 +106,9 @@ def train(
             state_folder=state,
             on_step=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    release = Release(VERSION, TRAINED_ON, _encoder(places).identity)
+    release = Release(
+        VERSION, TRAINED_ON, _encoder(places).identity, encoder=exported(places.encoder)
+    )
     ship(places.checkpoint, trained, training, tuning, settings, release)
     shutil.rmtree(state, ignore_errors=True)
     console.print(training_table(trained))
@@ -143,16 +147,20 @@ def _cohorts(
     from model.training.cohort import load_cohort, save_cohort
     from model.training.sentence_cache import CachedEncoder
 
-    for name in names:
-        _data_folder(places, EICU if name == "eicu-demo" else PHYSIONET)
+    _require_data(places, names)
     key = _cache_key(places, names, config)
     files = {name: places.cache / f"{name}-{key}.npz" for name in names}
     if all(file.is_file() for file in files.values()):
         return {name: load_cohort(file) for name, file in files.items()}
-    embed = CachedEncoder(_encoder(places), places.cache / "sentences.npz")
+    encoder = _encoder(places)
+    other = (
+        "" if places.encoder is None else f"-{sha256(encoder.identity.encode()).hexdigest()[:12]}"
+    )
+    embed = CachedEncoder(encoder, places.cache / f"sentences{other}.npz")
     with progress_bars(console) as progress:
         stays = {name: _read_stays(places, name, progress) for name in names}
-        config = config or full_vocabulary(stay for part in stays.values() for stay in part)
+        whole = full_vocabulary(stay for part in stays.values() for stay in part)
+        config = config or replace(whole, embedding_width=encoder.width)
         cohorts = {
             name: _tokenise(name, part, config, embed, progress) for name, part in stays.items()
         }
@@ -186,6 +194,11 @@ def _counted(views: Iterable[LabelledViews], count: Callable[[], None]) -> Itera
         yield view
 
 
+def _require_data(places: Places, names: Sequence[str]) -> None:
+    for name in names:
+        _data_folder(places, EICU if name == "eicu-demo" else PHYSIONET)
+
+
 def _data_folder(places: Places, name: str) -> Path:
     folder = places.data / name
     if not folder.is_dir():
@@ -204,15 +217,37 @@ def _cache_key(places: Places, names: Sequence[str], config: TokenConfig | None)
     for folder in (PHYSIONET, EICU):
         for file in sorted((places.data / folder).glob("*")):
             digest.update(f"{file.name} {file.stat().st_size}".encode())
+    if places.encoder is not None:
+        digest.update(_encoder(places).identity.encode())
     vocabulary = None if config is None else config.to_json()
     digest.update(json.dumps([list(names), vocabulary]).encode())
     return digest.hexdigest()[:12]
 
 
-def _encoder(places: Places) -> MiniLMEncoder:
-    from model.sentence_encoder import MiniLMEncoder
+def _encoder(places: Places) -> WordPieceEncoder:
+    from model.exported_encoder import open_encoder
 
-    return MiniLMEncoder(places.encoder)
+    return open_encoder(places.encoder)
+
+
+def served_encoder(folder: Path | None, target: Path) -> Path | None:
+    """Return the folder of an encoder in the form that serves; ``target`` is for its export.
+
+    Raises SentenceEncoderError for a folder that holds none.
+    """
+    from model.exported_encoder import MANIFEST
+    from model.training.encoder_export import export_encoder
+
+    if folder is None or (folder / MANIFEST).is_file():
+        return folder
+    return export_encoder(folder, target)
+
+
+def exported(folder: Path | None) -> Path | None:
+    """Return the folder if it holds an exported encoder, which travels with the checkpoint."""
+    from model.exported_encoder import MANIFEST
+
+    return folder if folder is not None and (folder / MANIFEST).is_file() else None
 
 
 def split_off_tuning(cohort: Cohort) -> tuple[Cohort, Cohort]:

@@ -142,6 +142,28 @@ def test_a_sample_patient_is_the_same_by_prefetch_and_from_an_export(
     assert content(by_prefetch(chart)) == content(record)
 
 
+def test_the_comparison_sees_whatever_one_way_drops(
+    exported: Mapping[str, PatientRecord],
+) -> None:
+    """Otherwise two ways that lose different things would pass for the same."""
+    chart = CHARTS[min(CHARTS)]
+    record = exported[chart.patient_id]
+    used = [one.source for one in (*record.measurements[::17], *record.notes)]
+    used += [series.sources[0] for series in record.device_series]
+    used += [record.stay.source] if record.stay else []
+    assert {source.partition("/")[0] for source in used} >= {"Observation", "DocumentReference"}
+    whole = content(record)
+    for source in used:
+        kind, _, identity = source.partition("/")
+        rest = tuple(
+            one for one in chart.resources if (one["resourceType"], one["id"]) != (kind, identity)
+        )
+        assert len(rest) == len(chart.resources) - 1, source
+        dropped = Chart(chart.patient_id, rest, encounter_id=chart.encounter_id)
+        assert content(build_record(dropped, NOW)) != whole, source
+    assert content(build_record(chart, NOW)) == whole
+
+
 @pytest.mark.parametrize("name", sorted(CHARTS))
 def test_a_sample_patient_is_the_same_from_a_server_and_from_an_export(
     name: str, exported: Mapping[str, PatientRecord], server: FhirServer

@@ -38,7 +38,8 @@ LOSS_EFFECTS: Final = (
     ("attention_deletion_share", "Attention's deletion curve improves"),
     ("attention_precision", "Attention names more planted causes"),
     ("shap_pearson", "SHAP comes closer to the true Shapley values"),
-    ("shap_across_seeds_top5", "Explanations become alike across training seeds"),
+    ("shap_across_seeds_top5", "SHAP becomes more alike across training seeds"),
+    ("attention_across_seeds_top5", "Attention becomes more alike across training seeds"),
 )
 OTHER_ARMS: Final = (
     ("no denoising", "attention_shap_top5", "Denoising the teacher earns its place (agreement)"),

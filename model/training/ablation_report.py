@@ -79,6 +79,7 @@ def ablation_document(
         **counts(ablation),
         "arms": arm_table(ablation),
         "skipped": ablation.skipped,
+        "not_calibrated": ablation.not_calibrated,
         "claims": [one.to_json() for one in results],
     }
 

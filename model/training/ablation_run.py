@@ -16,7 +16,7 @@ from model.training.ablation_data import AblationData, with_shuffled_labels
 from model.training.amortised import AmortisedHead, guessed_values, train_head
 from model.training.cohort import Cohort
 from model.training.faithfulness import deletion_curves, signed_ranking
-from model.training.fit_calibration import fit_calibration
+from model.training.fit_calibration import CalibrationError, fit_calibration
 from model.training.loop import OnStep, train_network
 from model.training.network import FusionNetwork
 from model.training.outside_explainers import integrated_gradients, occlusion
@@ -55,10 +55,12 @@ def run_arm(
         _explained(network, data, row, head, np.random.default_rng([seed, row]))
         for row in range(data.explained)
     ]
+    probabilities, calibrated = _probabilities(network, data, task)
     return {
         "arm": arm.name,
         "seed": seed,
-        "probabilities": _rounded(_probabilities(network, data, task, arm.random_labels), 6),
+        "probabilities": _rounded(probabilities, 6),
+        "calibrated": calibrated,
         "shap": [_rounded(one["shap"], 5) for one in explained],
         "attention": [_rounded(one["attention"], 6) for one in explained],
         "figures": {
@@ -76,16 +78,18 @@ def _some_tokens(cohort: Cohort, seed: int) -> list[Any]:
     return cohort.select(rows).tokens()
 
 
-def _probabilities(
-    network: FusionNetwork, data: AblationData, task: str, uncalibrated: bool
-) -> Doubles:
-    """Return calibrated probabilities; a network that learnt nothing cannot be calibrated."""
+def _probabilities(network: FusionNetwork, data: AblationData, task: str) -> tuple[Doubles, bool]:
+    """Return probabilities of the test stays, and whether they could be calibrated.
+
+    A network that learnt nothing cannot be; its raw probabilities stand.
+    """
     logits = predict_logits(network, data.test.tokens())[:, 0]
-    if uncalibrated:
-        return 1 / (1 + np.exp(-logits))
     tuning = predict_logits(network, data.tuning.tokens())[:, 0]
-    fitted = fit_calibration(data.tuning.labels(task), tuning, np.full(len(tuning), "all"))
-    return np.array([fitted.probability(one, "all") for one in logits.tolist()])
+    try:
+        fitted = fit_calibration(data.tuning.labels(task), tuning, np.full(len(tuning), "all"))
+    except CalibrationError:
+        return 1 / (1 + np.exp(-logits)), False
+    return np.array([fitted.probability(one, "all") for one in logits.tolist()]), True
 
 
 def _explained(

@@ -91,6 +91,9 @@ class Ablation:
         """Take the results of run_ablation; arms count with the seeds that all of them have."""
         self.skipped = {r["arm"]: r[SKIPPED] for r in results if SKIPPED in r}
         done = [r for r in results if SKIPPED not in r]
+        self.not_calibrated = sorted(
+            {r["arm"] for r in done if not r.get("calibrated", r["arm"] != "random labels")}
+        )
         names = list(dict.fromkeys(r["arm"] for r in done))
         by_arm = {name: {r["seed"]: r for r in done if r["arm"] == name} for name in names}
         shared = set.intersection(*(set(runs) for runs in by_arm.values())) if by_arm else set()

@@ -60,4 +60,10 @@ def key_of(request: Request) -> str:
         return "bedside"
     if path == "Observation":
         return observations[category] if not request.args.get("page") else "page-2"
-    return {"DocumentReference": "notes", "DiagnosticReport": "reports"}.get(path, path)
+    kinds = {
+        "DocumentReference": "notes",
+        "DiagnosticReport": "reports",
+        "ServiceRequest": "orders",
+        "Task": "tasks",
+    }
+    return kinds.get(path, path)

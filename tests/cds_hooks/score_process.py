@@ -30,6 +30,7 @@ class SameVector:
     """An encoder that needs no torch to be imported; its name is that of the small world's."""
 
     identity = "hash encoder of the tests"
+    width = EMBEDDING_WIDTH
 
     def encode(self, sentences: Sequence[str]) -> Floats:
         """Return (n, 384)."""

@@ -94,7 +94,9 @@ def test_a_site_trains_a_model_of_its_own_that_serves(places: SitePlaces) -> Non
         assert explanation is not None
         assert explanation.reliable
     assert "site-1" not in (places.output / "training.json").read_text()  # ids stay at the site
-    assert "AUROC of the tuning patients" in predictor.checkpoint.model_card
+    assert (
+        "of the tuning patients, who also stopped and calibrated" in predictor.checkpoint.model_card
+    )
     assert not places.work.exists()
 
 
@@ -172,7 +174,9 @@ def test_a_patient_may_have_several_rows_and_the_chart_is_read_once(
     export: Path, tmp_path: Path
 ) -> None:
     def label(line: int, hours: int) -> Label:
-        return Label(line, "site-1", None, NOW.replace(hour=hours), 0, "site-1", "")
+        return Label(
+            line, "site-1", None, NOW.replace(hour=hours), {"in_hospital_death": 0}, "site-1", ""
+        )
 
     left_out = LeftOut()
     labels = {"site-1": [label(2, 3), label(3, 8)]}

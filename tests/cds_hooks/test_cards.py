@@ -276,6 +276,7 @@ def test_r57_the_same_request_gives_the_same_cards(client: FlaskClient) -> None:
         (card,) = client.post(URL, json=request).json["cards"]
         assert card.pop("uuid")
         assert card.pop("links")
+        assert all(one.pop("uuid") for one in card["suggestions"])
         answers.append(card)
     assert answers[0] == answers[1]
 

@@ -19,7 +19,7 @@ ALLOWED_2_0 = {
     *(f"context.{name}" for name in ("patientId", "userId", "encounterId")),
     *("userPractitionerId", "userPractitionerRoleId", "userPatientId", "userRelatedPersonId"),
 }
-SEARCH_PARAMETERS = {"patient", "category", "code", "date", "_count", "_sort"}
+SEARCH_PARAMETERS = {"patient", "category", "code", "date", "status", "_count", "_sort"}
 
 
 def _services(client: FlaskClient) -> list[dict[str, object]]:
@@ -72,6 +72,8 @@ def test_r10_prefetch_maps_strings_to_strings(client: FlaskClient) -> None:
         "bedside",
         "deviceData",
         "deviceData-procedure",
+        "orders",
+        "tasks",
     ]
     assert all(isinstance(template, str) and template for template in prefetch.values())
 

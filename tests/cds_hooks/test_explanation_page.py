@@ -15,7 +15,7 @@ from cds_hooks.keys import KeyRing, new_key
 from cds_hooks.links import ExplanationLinks
 from cds_hooks.store import Store
 from cds_hooks.stored_explanation import StoredExplanation
-from model.record import Note, PatientRecord, Sentence
+from model.record import Note, PatientRecord, ReportLine, Sentence
 from tests.cds_hooks.explained_patient import CARD, NOW, stored_explanation
 
 
@@ -61,6 +61,28 @@ def test_the_page_shows_risk_reasons_and_sources(site):
         "Nobody over 90 was in the training data of this unit type.",
     ):
         assert expected in text
+
+
+def test_the_page_shows_the_essence_of_the_reading_report(site):
+    stored = stored_explanation()
+    bound = ReportLine("Observation/9", "value", "Observation/9: lactate is known as a bound (>)")
+    report = dataclasses.replace(
+        stored.record.report, remarks=(bound,), incomplete=stored.limitations
+    )
+    record = dataclasses.replace(stored.record, report=report)
+    text = site.page(dataclasses.replace(stored, record=record))
+    assert "1 value reached the model with a reservation" in text
+    assert "Observation/9: lactate is known as a bound (&gt;)" in text
+    assert "Read: 1 DocumentReference, 412 Observation, 1 Patient." in text
+    for line in stored.limitations:
+        assert text.count(line.sentence) == 1, "a card is stored with the report's own lines"
+
+
+def test_a_device_is_named_where_the_chart_names_it(site):
+    stored = stored_explanation()
+    series = dataclasses.replace(stored.record.device_series[0], device_name="Wrist <monitor>")
+    record = dataclasses.replace(stored.record, device_series=(series,))
+    assert "Wrist &lt;monitor&gt;" in site.page(dataclasses.replace(stored, record=record))
 
 
 def test_what_was_never_measured_stands_apart(site):

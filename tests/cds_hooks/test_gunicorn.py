@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import time
-import time
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -9,6 +9,7 @@ import pytest
 
 from cds_hooks.errors import LabelsUnusable
 from cds_hooks.labels import read_labels
+from cds_hooks.outcome_tasks import read_tasks
 
 GOOD = """patient_id,encounter_id,prediction_time,outcome,group,site
 p1,e1,2026-03-04T08:00:00+01:00,1,family-1,north
@@ -30,9 +31,10 @@ def faults(folder: Path, text: str) -> str:
 
 
 def test_a_good_file_is_read_by_patient(tmp_path: Path) -> None:
-    labels = read_labels(labels_file(tmp_path, GOOD))
+    labels = read_labels(labels_file(tmp_path, GOOD)).by_patient
     (first,) = labels["p1"]
-    assert (first.line, first.encounter_id, first.outcome) == (2, "e1", 1)
+    assert (first.line, first.encounter_id) == (2, "e1")
+    assert first.outcomes == {"in_hospital_death": 1}
     assert first.prediction_time == datetime(2026, 3, 4, 7, tzinfo=UTC)
     assert (first.group, first.site) == ("family-1", "north")
     assert [label.group for label in labels["p2"]] == ["p2", "p2"]
@@ -108,3 +110,73 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
         read_labels(path)
     with pytest.raises(LabelsUnusable, match="cannot be read: No such file"):
         read_labels(tmp_path / "nothing.csv")
+
+
+SEVERAL = """patient_id,prediction_time,outcome_in_hospital_death,outcome_long_stay
+p1,2026-03-04T08:00:00Z,1,
+p2,2026-03-04T08:00:00Z,,0
+"""
+
+
+def test_a_column_for_each_task_and_an_empty_cell_is_not_known(tmp_path: Path) -> None:
+    labels = read_labels(labels_file(tmp_path, SEVERAL))
+    assert [task.display for task in labels.tasks] == ["in-hospital death", "long stay"]
+    assert labels.tasks[1].no_event == "no long stay"
+    assert labels.by_patient["p1"][0].outcomes == {"in_hospital_death": 1}
+    assert labels.by_patient["p2"][0].outcomes == {"long_stay": 0}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "sentence"),
+    [
+        (",,0", ",,", "labels.csv, line 3: no outcome is known; leave the row out."),
+        (",,0", ",,no", "labels.csv, line 3, column outcome_long_stay: expected 0, 1, or nothing "
+         "if not known."),
+        ("outcome_long_stay", "long_stay", "labels.csv, line 1: column 4 has an unknown name"),
+    ],
+)  # fmt: skip
+def test_faults_of_several_tasks(tmp_path: Path, right: str, wrong: str, sentence: str) -> None:
+    assert faults(tmp_path, SEVERAL.replace(right, wrong)).startswith(sentence)
+
+
+TASK_FILE = """[[tasks]]
+name = "long_stay"
+display = "a stay of more than 7 days"
+event = "longer"
+no_event = "not longer"
+column = "los7"
+"""
+
+
+def tasks_file(folder: Path, text: str) -> Path:
+    path = folder / "tasks.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_task_file_gives_words_and_columns(tmp_path: Path) -> None:
+    tasks = read_tasks(tasks_file(tmp_path, TASK_FILE))
+    labels = read_labels(
+        labels_file(tmp_path, "patient_id,prediction_time,los7\np,2026-03-04T08:00:00Z,1\n"), tasks
+    )
+    assert labels.tasks == tasks
+    assert labels.by_patient["p"][0].outcomes == {"long_stay": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "tasks must be set"),
+        ("tasks = []", "expected 1 to 8 [[tasks]], found 0"),
+        (TASK_FILE.replace("long_stay", "Long stay"), "tasks[0].name: expected small letters"),
+        (TASK_FILE.replace("a stay", "a stay" * 20), "display and horizon together have 1 to 60"),
+        (TASK_FILE.replace('"longer"', '""'), "tasks[0].event: expected 1 to 40 characters"),
+        (TASK_FILE + TASK_FILE, "2 tasks are named long_stay"),
+        (TASK_FILE.replace("event =", "happens =", 1), "tasks[0].happens: no such setting"),
+        ("[[tasks]", "not TOML"),
+    ],
+)
+def test_faults_of_a_task_file(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(LabelsUnusable) as caught:
+        read_tasks(tasks_file(tmp_path, text))
+    assert sentence in str(caught.value)

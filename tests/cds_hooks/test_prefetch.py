@@ -57,6 +57,8 @@ def _comparable(response: Any) -> Any:
     body = json.loads(response.get_data())
     for card in body["cards"]:
         del card["uuid"], card["links"]
+        for suggestion in card.get("suggestions", []):
+            del suggestion["uuid"]
     return body
 
 

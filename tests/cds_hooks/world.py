@@ -323,6 +323,8 @@ def full_prefetch() -> dict[str, Any]:
         "bedside": bundle([observation("gcs-1", "9269-2", 14, "{score}", 4, "survey")]),
         "deviceData": bundle(device_data()),
         "deviceData-procedure": bundle([]),
+        "orders": bundle([]),
+        "tasks": bundle([]),
     }
 
 

@@ -12,15 +12,15 @@ import torch
 
 from model.checkpoint import load_checkpoint
 from model.tokens import TokenArrays
-from model.training.audit import AuditEffort, Audited, audit_records, networks_of, pairs_for
+from model.training.audit import Audited, AuditEffort, audit_records, networks_of, pairs_for
 from model.training.audit_controls import null_players, randomised, randomised_similarity
 from model.training.audit_lines import CLAIMS, audit_lines, passed
 from model.training.audit_report import audit_document, audit_table, write_audit_page
 from model.training.export import WEIGHTS
 from model.training.network import FusionNetwork
 
-EFFORT = AuditEffort(reference_evaluations=2000, stock_evaluations=600, seeds=2, lime_samples=128)
-RECORDS = 3
+EFFORT = AuditEffort(reference_evaluations=2000, stock_evaluations=1000, seeds=2, lime_samples=64)
+RECORDS = 2
 
 
 @pytest.fixture(scope="module")

@@ -70,8 +70,9 @@ def test_each_of_the_31_attributes_is_present_and_not_empty(evaluation):
 
 
 def test_a_sites_card_has_all_of_them_too():
-    training = {"training_stays": {"site": {"stays": 900, "events": 80}}}
-    found = rows(attribute_section(site_answers(INFO, training, 0.8123)))
+    counts = {"site": {"stays": 900, "events": 80}}
+    tasks = {"in-hospital death": {"training": counts, "tuning_figures": {"auroc": 0.8123}}}
+    found = rows(attribute_section(site_answers(INFO, tasks)))
     assert list(found) == list(NUMBERS)
     assert "0.812" in found["(7)(i)"]
     assert "900 labelled rows" in found["(4)(i)"]
