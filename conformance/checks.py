@@ -1,0 +1,229 @@
+"""Checks that no path and predicate can say. Each yields a sentence for every fault it finds."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from conformance.session import Session
+
+_SPEC_TOKENS = {"userPractitionerId", "userPractitionerRoleId", "userPatientId"} | {
+    *("userRelatedPersonId", "context.userId", "context.patientId", "context.encounterId"),
+}
+_TOKEN = re.compile(r"\{\{(.*?)\}\}")
+_VARIABLE = re.compile(r"%([A-Za-z_][\w-]*)")
+_SPECIAL_WORDS = {"_id", "_count", "_sort"}
+_MODIFIER = re.compile(r"[\w.-]+(:in)?")
+_CODE = re.compile(r"(`+)(?:.|\n)*?\1|^(?: {4}|\t).*$", re.MULTILINE)
+_HTML = re.compile(r"(?<!\\)<(?:/?[A-Za-z][^<>]*|!--)>?")
+_AUTOLINK = re.compile(r"<(?:https?://|mailto:)[^<>\s]*>")
+_EXTENSION_KEY = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)+")
+_MAY_BE_EMPTY = ("$.cards", "$.services")
+
+
+def no_empty_values(value: Any) -> Iterator[str]:
+    """Yield members that are null or empty, save where the specification allows it."""
+    yield from _empty(value, "$")
+
+
+def templates_use_known_tokens(value: Any) -> Iterator[str]:
+    """Yield templates whose tokens the client cannot fill by release 2.0.1."""
+    for where, template in _templates(value):
+        unknown = [token for token in _TOKEN.findall(template) if token.strip() not in _SPEC_TOKENS]
+        if unknown:
+            yield f"{where} has the token {unknown[0]}, which is no root-level context value."
+
+
+def templates_stay_in_the_subset(value: Any) -> Iterator[str]:
+    """Yield templates with words outside of the recommended query subset."""
+    for where, template in _templates(value):
+        for name, _ in parse_qsl(urlsplit(template).query, keep_blank_values=True):
+            special = name.startswith("_") and name not in _SPECIAL_WORDS
+            if special or not _MODIFIER.fullmatch(name):
+                yield f"{where} searches by {name}, which is outside of the query subset."
+
+
+def templates_are_relative(value: Any) -> Iterator[str]:
+    """Yield templates with a scheme, a host or a path from the root."""
+    for where, template in _templates(value):
+        if "://" in template or template.startswith("/"):
+            yield f"{where} is not relative to the FHIR server's base."
+
+
+def dependent_keys_come_later(value: Any) -> Iterator[str]:
+    """Yield templates that use %key before that key is defined."""
+    for service in _services(value):
+        known: set[str] = set()
+        for key, template in _of_service(service):
+            named = {
+                name for token in _TOKEN.findall(template) for name in _VARIABLE.findall(token)
+            }
+            for name in sorted(named - known):
+                yield f"The template {key} uses %{name} before a key of that name."
+            known.add(key)
+
+
+def ids_are_unique_for_a_hook(value: Any) -> Iterator[str]:
+    """Yield pairs of id and hook that stand twice."""
+    pairs = [(one.get("id"), one.get("hook")) for one in _services(value)]
+    for pair in sorted({str(pair) for pair in pairs if pairs.count(pair) > 1}):
+        yield f"The pair of id and hook {pair} stands more than once."
+
+
+def no_raw_html(value: Any) -> Iterator[str]:
+    """Yield cards whose detail holds raw HTML outside of code."""
+    for index, card in enumerate(_cards(value)):
+        detail = card.get("detail")
+        if isinstance(detail, str):
+            text = _AUTOLINK.sub("", _CODE.sub("", detail))
+            if _HTML.search(text):
+                yield f"$.cards[{index}].detail holds raw HTML, which some clients execute."
+
+
+def one_recommended_at_most(value: Any) -> Iterator[str]:
+    """Yield cards for at most one suggestion that recommend several."""
+    for index, card in enumerate(_cards(value)):
+        marked = [
+            one
+            for one in card.get("suggestions") or ()
+            if isinstance(one, dict) and one.get("isRecommended") is True
+        ]
+        if card.get("selectionBehavior") == "at-most-one" and len(marked) > 1:
+            yield f"$.cards[{index}] recommends {len(marked)} suggestions; one may be taken."
+
+
+def card_uuids_are_unique(value: Any) -> Iterator[str]:
+    """Yield uuids of cards and suggestions that stand twice."""
+    found = [card.get("uuid") for card in _cards(value)]
+    for card in _cards(value):
+        found += [one.get("uuid") for one in card.get("suggestions") or () if isinstance(one, dict)]
+    given = [one for one in found if one is not None]
+    if len(given) > len(set(map(str, given))):
+        yield "A uuid of a card or suggestion stands more than once in the answer."
+
+
+def extensions_are_objects(value: Any) -> Iterator[str]:
+    """Yield members named extension that are no objects with reverse-domain keys."""
+    for where, extension in _named(value, "extension", "$"):
+        if not isinstance(extension, dict):
+            yield f"{where} is not a JSON object."
+            continue
+        for key in extension:
+            if not _EXTENSION_KEY.fullmatch(key):
+                yield f"{where} has the key {key}, which is no reversed domain name."
+
+
+def autolaunchable_is_spelled_so(value: Any) -> Iterator[str]:
+    """Yield links whose flag is written otherwise or is no boolean."""
+    for index, card in enumerate(_cards(value)):
+        for link in card.get("links") or ():
+            for name in link if isinstance(link, dict) else ():
+                if name.lower() == "autolaunchable" and name != "autolaunchable":
+                    yield f"$.cards[{index}].links writes {name}; the name is autolaunchable."
+                if name == "autolaunchable" and not isinstance(link[name], bool):
+                    yield f"$.cards[{index}].links: autolaunchable is not a boolean."
+
+
+JSON_CHECKS: Mapping[str, Callable[[Any], Iterator[str]]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        *(no_empty_values, templates_use_known_tokens, templates_stay_in_the_subset),
+        *(templates_are_relative, dependent_keys_come_later, ids_are_unique_for_a_hook),
+        *(no_raw_html, one_recommended_at_most, card_uuids_are_unique, extensions_are_objects),
+        autolaunchable_is_spelled_so,
+    )
+}
+
+
+def no_secret_in_answers(session: Session) -> Iterator[str]:
+    """Yield answers of this run that repeat the access token or a JWT."""
+    for answer in session.wire.answers:
+        if session.access_token.encode() in answer.body:
+            yield f"{answer.what} repeated the access token in an answer of {answer.status}."
+        if re.search(rb"eyJ[\w-]{20,}\.eyJ[\w-]{20,}", answer.body):
+            yield f"{answer.what} repeated a JWT in an answer of {answer.status}."
+
+
+def no_stack_trace_in_answers(session: Session) -> Iterator[str]:
+    """Yield answers of this run that show the inside of the service."""
+    traces = rb"Traceback \(most recent call last\)|\n\s+at [\w.$<>]+\(|\.(?:py|js|java):\d+"
+    for answer in session.wire.answers:
+        if re.search(traces, answer.body):
+            yield f"{answer.what} answered {answer.status} with a stack trace."
+
+
+def no_cards_with_an_error(session: Session) -> Iterator[str]:
+    """Yield errors that carry cards."""
+    for answer in session.wire.answers:
+        if answer.status >= 400 and b'"cards"' in answer.body:
+            yield f"{answer.what} answered {answer.status} with cards."
+
+
+RUN_CHECKS: Mapping[str, Callable[[Session], Iterator[str]]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (no_secret_in_answers, no_stack_trace_in_answers, no_cards_with_an_error)
+}
+
+
+def icon_fault(content: bytes) -> str:
+    """Return what is wrong with an icon, "" for a PNG of 100 by 100 without transparency."""
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 29:
+        return "is not a PNG"
+    width, height, _, colour = struct.unpack(">IIBB", content[16:26])
+    if (width, height) != (100, 100):
+        return f"has {width} by {height} pixels instead of 100 by 100"
+    return "has an alpha channel" if colour in (4, 6) else ""
+
+
+def _empty(value: Any, where: str) -> Iterator[str]:
+    if value in (None, "", [], {}) and not isinstance(value, bool | int | float):
+        if where not in _MAY_BE_EMPTY:
+            yield f"{where} is {_empty_name(value)}; it has to be left out."
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from _empty(member, f"{where}.{name}")
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _empty(member, f"{where}[{index}]")
+
+
+def _empty_name(value: Any) -> str:
+    return "null" if value is None else {"": "an empty string"}.get(str(value), "empty")
+
+
+def _services(value: Any) -> list[dict[str, Any]]:
+    found = value.get("services") if isinstance(value, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _of_service(service: Mapping[str, Any]) -> list[tuple[str, str]]:
+    held = service.get("prefetch")
+    pairs = held.items() if isinstance(held, dict) else ()
+    return [(key, template) for key, template in pairs if isinstance(template, str)]
+
+
+def _templates(value: Any) -> Iterator[tuple[str, str]]:
+    for index, service in enumerate(_services(value)):
+        for key, template in _of_service(service):
+            yield f"$.services[{index}].prefetch.{key}", template
+
+
+def _cards(value: Any) -> list[dict[str, Any]]:
+    found = value.get("cards") if isinstance(value, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _named(value: Any, name: str, where: str) -> Iterator[tuple[str, Any]]:
+    """Yield members of that name outside of FHIR resources, whose extensions are arrays."""
+    if isinstance(value, dict) and "resourceType" not in value:
+        for key, member in value.items():
+            if key == name:
+                yield f"{where}.{key}", member
+            else:
+                yield from _named(member, name, f"{where}.{key}")
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _named(member, name, f"{where}[{index}]")

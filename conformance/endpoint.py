@@ -1,0 +1,177 @@
+"""The suite's own FHIR endpoint and JWK Set: it records who asks for what, and with which token.
+
+Two origins: the one that hook requests name as ``fhirServer``, and a foreign one that a service
+has no reason to call.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import urllib3
+
+from conformance.sample import outcome, searchset
+
+JWKS_PATH = "/.well-known/jwks.json"
+_FHIR = "/fhir/"
+NEXT_PAGE = "conformance-next-page"
+
+
+class Chart(Protocol):
+    """Where the endpoint's FHIR answers come from."""
+
+    def get(self, query: str) -> tuple[int, Any]:
+        """Return status and body for a URL relative to the FHIR base."""
+
+
+class UpstreamChart:
+    """A real FHIR server, of which only GET is used."""
+
+    def __init__(self, base_url: str, token: str = "") -> None:
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"Accept": "application/fhir+json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._pool = urllib3.PoolManager(retries=False, timeout=20.0)
+
+    def get(self, query: str) -> tuple[int, Any]:
+        """Ask the FHIR server; what is not JSON becomes a 502 with an OperationOutcome."""
+        try:
+            raw = self._pool.request(
+                "GET", f"{self._base_url}/{query}", headers=self._headers, redirect=False
+            )
+            return raw.status, json.loads(raw.data)
+        except (urllib3.exceptions.HTTPError, ValueError):
+            return 502, outcome("transient")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request that a service made to us."""
+
+    origin: str  # "home" or "foreign"
+    method: str
+    query: str  # relative to the FHIR base, or the whole path elsewhere
+    authorization: str = field(repr=False)
+
+    @property
+    def fhir(self) -> bool:
+        """True for FHIR, False for the JWK Set and anything else."""
+        return not self.query.startswith("/")
+
+
+class Endpoint:
+    """Both origins. Use it as a context manager."""
+
+    def __init__(
+        self, chart: Chart, host: str = "127.0.0.1", port: int = 0, public_url: str = ""
+    ) -> None:
+        """``public_url``: how services reach the first origin, where a proxy stands before it."""
+        self.chart = chart
+        self.behaviour = "plain"
+        self.key_sets: Mapping[str, Mapping[str, Any]] = {}
+        self._seen: list[Seen] = []
+        self._home = _server(host, port, self._handler("home"))
+        self._foreign = _server(host, 0, self._handler("foreign"))
+        self.url = public_url.rstrip("/") or f"http://{host}:{self._home.server_port}"
+        self.foreign_url = f"http://{host}:{self._foreign.server_port}"
+
+    def start(self, behaviour: str) -> None:
+        """Forget what was seen, and answer FHIR requests in this way from now on."""
+        self._seen.clear()
+        self.behaviour = behaviour
+
+    def seen(self, origin: str) -> list[Seen]:
+        """Return what an origin was asked since ``start``."""
+        return [one for one in self._seen if one.origin == origin]
+
+    def __enter__(self) -> Endpoint:
+        for server in (self._home, self._foreign):
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for server in (self._home, self._foreign):
+            server.shutdown()
+            server.server_close()
+
+    def answer(
+        self, origin: str, method: str, path: str, authorization: str
+    ) -> tuple[int, dict[str, str], Any]:
+        """Record one request and return status, headers and body."""
+        is_fhir = path.startswith(_FHIR)
+        query = path.removeprefix(_FHIR) if is_fhir else path
+        self._seen.append(Seen(origin, method, query, authorization))
+        if path == JWKS_PATH:
+            return 200, {}, self.key_sets.get(origin, {"keys": []})
+        if not is_fhir:
+            return 404, {}, outcome("not-found")
+        if method != "GET":
+            return 405, {}, outcome("not-supported")
+        return self._fhir(origin, query)
+
+    def _fhir(self, origin: str, query: str) -> tuple[int, dict[str, str], Any]:
+        if NEXT_PAGE in query or origin == "foreign":
+            return 200, {}, searchset([])
+        if self.behaviour.startswith("status-"):
+            return int(self.behaviour.removeprefix("status-")), {}, outcome("exception")
+        if self.behaviour == "redirect":
+            return 302, {"Location": f"{self.foreign_url}{_FHIR}{query}"}, outcome("informational")
+        status, body = self.chart.get(query)
+        if self.behaviour == "foreign-next" and body.get("resourceType") == "Bundle":
+            link = {"relation": "next", "url": f"{self.foreign_url}{_FHIR}Basic?page=2"}
+            body = {**body, "link": [link]}
+        return status, {}, body
+
+    def _handler(self, origin: str) -> type[BaseHTTPRequestHandler]:
+        return type(
+            "Handler", (_Handler,), {"origin": origin, "respond": staticmethod(self.answer)}
+        )
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    origin = ""
+    respond: Callable[[str, str, str, str], tuple[int, dict[str, str], Any]]
+
+    def do_GET(self) -> None:
+        """Answer any request; bodies are read and dropped."""
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = urlsplit(self.path)._replace(scheme="", netloc="").geturl()
+        authorization = self.headers.get("Authorization", "")
+        status, headers, body = self.respond(self.origin, self.command, path, authorization)
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/fhir+json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def __getattr__(self, name: str) -> Any:
+        """Take every other method alike; the base class looks for do_ and its name."""
+        if name.startswith("do_"):
+            return self.do_GET
+        raise AttributeError(name)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: a query may hold a patient's id."""
+
+
+def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    server = ThreadingHTTPServer((host, port), handler)
+    server.daemon_threads = True
+    return server

@@ -1,0 +1,112 @@
+"""Reports for machines: JSON, JUnit XML and FHIR TestReport."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from typing import Any
+
+from conformance.runner import VERDICTS, Result, Run
+
+_ACTION = {"pass": "pass", "fail": "fail", "skip": "skip", "omit": "skip", "error": "error"}
+
+
+def to_json(run: Run) -> str:
+    """Return the whole run as JSON."""
+    whole = {
+        "service": run.service,
+        "serviceId": run.service_id,
+        "version": run.version,
+        "startedAt": run.started_at.isoformat(timespec="seconds"),
+        "seconds": round(run.seconds, 3),
+        "requests": run.requests,
+        "counts": {verdict: run.count(verdict) for verdict in VERDICTS},
+        "results": [_as_object(result) for result in run.results],
+    }
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_junit(run: Run) -> str:
+    """Return the run as JUnit XML: one test suite, one test case for each case."""
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"CDS Hooks {run.version}",
+        timestamp=run.started_at.isoformat(timespec="seconds"),
+        tests=str(len(run.results)),
+        failures=str(run.count("fail")),
+        errors=str(run.count("error")),
+        skipped=str(run.count("skip") + run.count("omit")),
+        time=f"{run.seconds:.3f}",
+    )
+    for result in run.results:
+        _test_case(suite, result)
+    ElementTree.indent(suite)
+    text = ElementTree.tostring(suite, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+
+
+def to_test_report(run: Run) -> str:
+    """Return the run as a FHIR R4 TestReport."""
+    judged = run.count("pass") + run.count("fail")
+    failed = run.count("fail") + run.count("error") > 0
+    report = {
+        "resourceType": "TestReport",
+        "status": "completed",
+        "testScript": {"display": f"CDS Hooks {run.version} conformance suite"},
+        "result": "fail" if failed else "pass",
+        "score": round(100 * run.count("pass") / judged, 1) if judged else 0,
+        "tester": "CDS Hooks conformance suite",
+        "issued": run.started_at.isoformat(timespec="seconds"),
+        "participant": [{"type": "server", "uri": run.service}],
+        "test": [_test(result) for result in run.results],
+    }
+    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+
+
+def _as_object(result: Result) -> dict[str, Any]:
+    case = result.case
+    whole: dict[str, Any] = {
+        "case": case.id,
+        "description": case.description,
+        "requirements": list(case.requirements),
+        "link": case.link,
+        "level": case.level,
+        "verdict": result.verdict,
+        "seconds": round(result.seconds, 3),
+    }
+    return {**whole, "findings": list(result.findings)} if result.findings else whole
+
+
+def _test_case(suite: ElementTree.Element, result: Result) -> None:
+    case = result.case
+    area = f"cds-hooks.{case.level.lower()}"
+    test = ElementTree.SubElement(
+        suite, "testcase", name=case.id, classname=area, time=f"{result.seconds:.3f}"
+    )
+    if result.verdict == "pass":
+        return
+    name = {"fail": "failure", "error": "error"}.get(result.verdict, "skipped")
+    said = " ".join(result.findings)
+    node = ElementTree.SubElement(test, name, message=said)
+    if name != "skipped":
+        node.text = f"{case.description}\n{said}\n{case.link}"
+
+
+def _test(result: Result) -> dict[str, Any]:
+    action: dict[str, Any] = {"result": _ACTION[result.verdict]}
+    if result.findings:
+        action["message"] = " ".join(result.findings)
+    return {
+        "name": result.case.id,
+        "description": result.case.description,
+        "action": [{"assert": {**action, "detail": ", ".join(result.case.requirements)}}],
+    }
+
+
+def by_level(run: Run) -> dict[str, dict[str, int]]:
+    """Return how many cases of each level got each verdict."""
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(VERDICTS, 0))
+    for result in run.results:
+        counts[result.case.level][result.verdict] += 1
+    return counts

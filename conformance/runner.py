@@ -1,0 +1,133 @@
+"""Runs the cases against a service and gives each one of five verdicts.
+
+pass: judged, and as expected. fail: judged, and not. skip: could not be tried, because something
+before it failed. omit: does not apply to this service or this run. error: the suite or the
+connection broke.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from conformance.case import LEVELS, Case, Level
+from conformance.endpoint import Endpoint
+from conformance.exchange import NoAnswer, Wire
+from conformance.expectations import Findings
+from conformance.json_path import BadPath
+from conformance.session import NotRunnable, Session
+from conformance.steps import run_step
+from conformance.target import Target
+
+Verdict = Literal["pass", "fail", "skip", "omit", "error"]
+_CALLS = {"call": 1, "feedback": 1, "timing": 5, "every-service": 1, "icons": 1}
+VERDICTS: tuple[Verdict, ...] = ("pass", "fail", "skip", "omit", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a case. ``findings`` holds sentences without values of a patient."""
+
+    case: Case
+    verdict: Verdict
+    findings: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All results, and what was run."""
+
+    service: str
+    service_id: str
+    version: str
+    started_at: datetime
+    seconds: float
+    requests: int
+    results: tuple[Result, ...] = field(repr=False)
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many cases got the verdict."""
+        return Counter(result.verdict for result in self.results)[verdict]
+
+    def failed(self, least: Level) -> bool:
+        """Say whether a case failed or broke that asks at least as strongly as ``least``."""
+        strong = LEVELS[: LEVELS.index(least) + 1]
+        return any(
+            result.verdict in ("fail", "error") and result.case.level in strong
+            for result in self.results
+        )
+
+
+def run_cases(
+    target: Target,
+    cases: Iterable[Case],
+    endpoint: Endpoint,
+    wire: Wire,
+    progress: Callable[[Result], None] = lambda _: None,
+) -> Run:
+    """Run all cases of the target's version; those that look at all answers come last."""
+    chosen = [case for case in cases if target.version in case.versions]
+    chosen.sort(key=lambda case: any(step["do"] == "all-answers" for step in case.steps))
+    started_at, start = datetime.now(UTC), time.perf_counter()
+    session = Session(target, wire, endpoint)
+    results = []
+    for case in chosen:
+        results.append(_run_case(session, case))
+        progress(results[-1])
+    return Run(
+        service=target.discovery_url,
+        service_id=_service_id(session),
+        version=target.version,
+        started_at=started_at,
+        seconds=time.perf_counter() - start,
+        requests=len(wire.answers),
+        results=tuple(results),
+    )
+
+
+def most_requests(cases: Iterable[Case]) -> int:
+    """Return how many requests the cases send at most, as far as that is known beforehand."""
+    steps = [step for case in cases for step in case.steps]
+    sent = sum(_CALLS.get(step["do"], 0) * len(step.get("each", (0,))) for step in steps)
+    again = sum(step.get("times", 1) - 1 + step.get("twice", False) for step in steps)
+    methods = sum("method" in step for step in steps if step["do"] == "discovery")
+    return 2 + sent + again + methods  # 2: discovery and the first hook request
+
+
+def _run_case(session: Session, case: Case) -> Result:
+    start = time.perf_counter()
+    verdict, findings = _judge(session, case)
+    return Result(case, verdict, tuple(findings), time.perf_counter() - start)
+
+
+def _judge(session: Session, case: Case) -> tuple[Verdict, list[str]]:
+    found = Findings()
+    try:
+        if "jwt" in case.needs and session.target.keys is None:
+            return "omit", ["The run signs no JWT."]
+        for step in case.steps:
+            run_step(session, step, found)
+    except NotRunnable as exc:
+        if not found.sentences:
+            return ("omit" if exc.verdict == "omit" else "skip"), [str(exc)]
+    except NoAnswer as exc:
+        return "error", [*found.sentences, str(exc)]
+    except BadPath as exc:
+        return "error", [f"The case cannot be applied to this request: {exc}"]
+    if found.sentences:
+        return "fail", found.sentences
+    if not found.judged:
+        return "omit", ["The answer has nothing that this rule is about."]
+    return "pass", []
+
+
+def _service_id(session: Session) -> str:
+    try:
+        return str(session.service["id"])
+    except (NotRunnable, NoAnswer):
+        return ""

@@ -1,0 +1,201 @@
+"""The steps of a case: discovery, a hook call, feedback, a look at all answers so far."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from conformance.bodies import feedback_body, hook_body
+from conformance.checks import RUN_CHECKS, icon_fault
+from conformance.exchange import Answer
+from conformance.expectations import Findings, examine
+from conformance.session import NotRunnable, Session
+
+_TIMED_CALLS = 5
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def run_step(session: Session, step: Mapping[str, Any], found: Findings) -> None:
+    """Do one step, once for each of its variants. Raises NotRunnable, NoAnswer."""
+    for variant in step.get("each", ({},)):
+        whole = {name: value for name, value in step.items() if name != "each"} | variant
+        for answer in _STEPS[whole["do"]](session, whole, found):
+            examine(session, answer, whole.get("expect", {}), found)
+
+
+def _discovery(session: Session, step: Mapping[str, Any], _: Findings) -> Iterator[Answer]:
+    changed = {"method", "headers", "jwt"} & step.keys()
+    if not changed:
+        if "status" not in step.get("expect", {}) and session.discovery.status != 200:
+            raise NotRunnable("skip", f"Discovery answered {session.discovery.status}.")
+        yield session.discovery
+        return
+    yield session.send(
+        step.get("method", "GET"),
+        session.target.discovery_url,
+        None,
+        f"{step.get('method', 'GET')} cds-services",
+        step.get("headers", {}),
+        step.get("jwt", {}),
+    )
+
+
+def _baseline(session: Session, step: Mapping[str, Any], _: Findings) -> Iterator[Answer]:
+    answer = session.baseline
+    if "status" not in step.get("expect", {}) and answer.status != 200:
+        raise NotRunnable("skip", f"The hook request was answered with status {answer.status}.")
+    yield answer
+
+
+def _call(session: Session, step: Mapping[str, Any], _: Findings) -> Iterator[Answer]:
+    _require_baseline(session)
+    session.endpoint.start(step["fhir"] if _is_behaviour(step.get("fhir", "")) else "plain")
+    url, what = _address(session, step)
+    headers = {"Content-Type": "application/json", **_headers(session, step)}
+    body = step["raw"].encode() if "raw" in step else _encoded(hook_body(session, step))
+    method = step.get("method", "POST")
+    what = f"{method} {what}"
+    if step.get("twice"):
+        yield from _twice(session, method, url, body, what, headers)
+        return
+    sent = None if method in ("GET", "OPTIONS") else body
+    yield session.send(method, url, sent, what, headers, step.get("jwt", {}))
+
+
+def _timing(session: Session, _: Mapping[str, Any], __: Findings) -> Iterator[Answer]:
+    """Make the same call some times and yield the answer of median duration."""
+    _require_baseline(session)
+    session.endpoint.start("plain")
+    answers = [
+        session.post(session.service_url, session.hook_request(), "POST cds-services/{id}, median")
+        for _ in range(_TIMED_CALLS)
+    ]
+    yield sorted(answers, key=lambda one: one.elapsed_ms)[_TIMED_CALLS // 2]
+
+
+def _twice(
+    session: Session,
+    method: str,
+    url: str,
+    body: bytes,
+    what: str,
+    headers: Mapping[str, str],
+) -> Iterator[Answer]:
+    """Send the same JWT two times and return the second answer."""
+    keys = session.target.keys
+    if keys is None:
+        raise NotRunnable("omit", "The run signs no JWT.")
+    same = {"raw": f"Bearer {keys.token(url, {})}"}
+    first = session.send(method, url, body, what, headers, same)
+    if first.status != 200:
+        raise NotRunnable("skip", f"The first use of a JWT was answered with {first.status}.")
+    yield session.send(method, url, body, f"{what} again", headers, same)
+
+
+def _every_service(session: Session, _: Mapping[str, Any], __: Findings) -> Iterator[Answer]:
+    for service in session.services:
+        if isinstance(service.get("id"), str) and service["id"]:
+            url = f"{session.target.discovery_url}/{service['id']}"
+            yield session.post(url, {}, f"POST cds-services/{service['id']}")
+
+
+def _feedback(session: Session, step: Mapping[str, Any], _: Findings) -> Iterator[Answer]:
+    if not session.target.feedback:
+        raise NotRunnable("omit", "The run sends no feedback: it would be stored.")
+    _require_baseline(session)
+    _require_feedback(session)
+    body = feedback_body(session, step)
+    for again in range(step.get("times", 1)):
+        what = "POST cds-services/{id}/feedback" + (" again" if again else "")
+        yield session.post(_feedback_url(session), body, what, step.get("jwt", {}))
+
+
+def _require_feedback(session: Session) -> None:
+    """Raise NotRunnable where the service takes no feedback, which is its right."""
+    if "feedback" not in session.known:
+        body = feedback_body(session, {})
+        answer = session.post(_feedback_url(session), body, "POST cds-services/{id}/feedback")
+        session.known["feedback"] = answer.status
+    if session.known["feedback"] in (404, 405, 501):
+        raise NotRunnable("omit", f"The service takes no feedback ({session.known['feedback']}).")
+
+
+def _icons(session: Session, _: Mapping[str, Any], found: Findings) -> Iterator[Answer]:
+    """Fetch the icons of the cards that the service itself serves."""
+    sources = [card.get("source") for card in session.cards]
+    named = {one["icon"] for one in sources if isinstance(one, dict) and "icon" in one}
+    for url in sorted(str(one) for one in named):
+        same = urlsplit(url).netloc == urlsplit(session.target.discovery_url).netloc
+        if not same:
+            continue
+        answer = session.send("GET", url, None, "GET source.icon", {}, {"absent": 1})
+        found.judged = True
+        if fault := icon_fault(answer.body):
+            found.sentences.append(f"$.cards[*].source.icon {fault}.")
+        yield answer
+
+
+def _all_answers(session: Session, step: Mapping[str, Any], found: Findings) -> Iterator[Answer]:
+    """Look at everything that came back in this run; these cases are run last."""
+    for name in step["run_check"]:
+        found.judged |= bool(session.wire.answers)
+        found.sentences += sorted(set(RUN_CHECKS[name](session)))
+    yield from ()
+
+
+def _https(session: Session, _: Mapping[str, Any], found: Findings) -> Iterator[Answer]:
+    parts = urlsplit(session.target.service_base)
+    if parts.hostname in _LOOPBACK:
+        raise NotRunnable("skip", "The service is on this machine.")
+    found.judged = True
+    if parts.scheme != "https":
+        found.sentences.append(f"The service is called by {parts.scheme}.")
+    yield from ()
+
+
+_STEPS: Mapping[str, Callable[[Session, Mapping[str, Any], Findings], Iterator[Answer]]] = {
+    "discovery": _discovery,
+    "baseline": _baseline,
+    "call": _call,
+    "timing": _timing,
+    "every-service": _every_service,
+    "feedback": _feedback,
+    "icons": _icons,
+    "all-answers": _all_answers,
+    "https": _https,
+}
+
+
+def _require_baseline(session: Session) -> None:
+    if session.baseline.status != 200:
+        raise NotRunnable(
+            "skip", f"The hook request was answered with status {session.baseline.status}."
+        )
+
+
+def _is_behaviour(fhir: str) -> bool:
+    return fhir in ("redirect", "foreign-next") or fhir.startswith("status-")
+
+
+def _address(session: Session, step: Mapping[str, Any]) -> tuple[str, str]:
+    if step.get("service") == "unknown":
+        return f"{session.target.discovery_url}/no-such-service", "cds-services/no-such-service"
+    return session.service_url, "cds-services/{id}"
+
+
+def _headers(session: Session, step: Mapping[str, Any]) -> dict[str, str]:
+    given = step.get("headers", {})
+    if "{{origin}}" in given.values() and not session.target.cors_origin:
+        raise NotRunnable("omit", "The run names no origin of a browser client.")
+    origin = session.target.cors_origin
+    return {name: origin if text == "{{origin}}" else text for name, text in given.items()}
+
+
+def _feedback_url(session: Session) -> str:
+    return f"{session.service_url}/feedback"
+
+
+def _encoded(body: Any) -> bytes:
+    return json.dumps(body).encode()
