@@ -50,7 +50,6 @@ ARMS: Final[tuple[Arm, ...]] = (
     Arm("placebo", "permuted targets: is it the targets?", {"consistency.permute_targets": True}),
     Arm("random labels", "is there agreement without any signal?", random_labels=True),
     *(_dose(weight) for weight in DOSES),
-    Arm("hard labels", "do the ensemble's soft labels help?", {"soft_label_share": 0.0}),
     Arm("nothing hidden", "no token and no modality dropout", {"whole_share": 1.0}),
     Arm("no token dropout", "modalities hidden whole only", {"token_dropout": False}),
     Arm(

@@ -9,13 +9,18 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from model.training.ablation_arms import DOSES, FULL, UNALIGNED
-from model.training.ablation_summary import METRICS, Ablation, Interval
+from model.training.ablation_summary import Ablation, Interval
 
 Verdict = Literal["holds", "refuted", "not shown"]
 
 MARGIN: Final = 0.005  # of AUROC and of Brier: less than that is no loss
 COLUMNS: Final[Mapping[str, str]] = {
-    **{name: name for name in METRICS},
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier",
+    "ece": "ECE",
+    "calibration_slope": "slope",
+    "calibration_intercept": "intercept",
     "attention_shap_top5": "attention-SHAP top 5",
     "attention_shap_spearman": "attention-SHAP rank corr.",
     "attention_occlusion_top5": "attention-occlusion top 5",
@@ -96,7 +101,7 @@ def _non_inferiority(ablation: Ablation) -> Iterator[ClaimResult]:
                 "holds" if worst > -MARGIN else "refuted" if best < -MARGIN else "not shown"
             )
             yield _result(
-                f"{_named(arm)} costs less than {MARGIN:g} {figure.upper()}",
+                f"{_named(arm)} costs less than {MARGIN:g} {COLUMNS[figure]}",
                 f"{figure}: {arm} - {UNALIGNED}",
                 found,
                 verdict,

@@ -28,13 +28,17 @@ th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
   vertical-align: top; }
 td:first-child { min-width: 9rem; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.pass, td.fail, td.open { white-space: nowrap; }
 td.pass { color: #00614a; font-weight: 600; } td.fail { color: #a33c00; font-weight: 600; }
 """
 
 
+VERDICTS = {"pass": "pass", "fail": "fail", "holds": "pass", "refuted": "fail", "not shown": "open"}
+
+
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """Rows of plain text; cells that read pass or fail are coloured as such."""
+    """Rows of plain text; verdicts are coloured as such."""
 
     caption: str
     headings: Sequence[str]
@@ -107,8 +111,9 @@ def _table(table: PageTable) -> str:
 
 
 def _cell(text: str, right: bool) -> str:
-    if text in ("pass", "fail"):
-        return f'<td class="{text}">{text}</td>'
+    colour = VERDICTS.get(text)
+    if colour is not None:
+        return f'<td class="{colour}">{text}</td>'
     return f"<td{_number_class(right)}>{escape(text)}</td>"
 
 
