@@ -29,6 +29,7 @@ from cds_hooks.recommendations.offer import Recommender, applies, ranked
 from cds_hooks.recommendations.patient_data import nobody, patient_data
 from cds_hooks.recommendations.step import Step
 from cds_hooks.settings import Recommendations, Settings
+from cds_hooks.telemetry import configure_logging
 from fhir_adapters.chart import Chart
 from model.prediction import Agreement, Explanation, StructuredEvidence, TokenAttribution
 from model.record import ReadingReport, ReportLine
@@ -201,14 +202,13 @@ def test_every_resource_is_valid_r4(name: str, source: str, filed: bool) -> None
     )
 
 
-def test_a_condition_that_fails_is_logged_and_skipped(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_condition_that_fails_is_logged_and_skipped() -> None:
+    stream = io.StringIO()
+    configure_logging(stream)
     step = STEPS["glucose-low-review"]
     broken = replace(step, conditions=(replace(step.conditions[0], expression="%glucos > 1"),))
     assert not applies(broken, nobody())
-    said = capsys.readouterr()
-    assert "there is no %glucos" in said.out + said.err
+    assert "there is no %glucos" in stream.getvalue()
 
 
 @pytest.mark.parametrize(
