@@ -110,8 +110,9 @@ def _kept(job: Job, data: AblationData) -> dict[str, Any] | None:
 
 
 def _fingerprint(job: Job, data: AblationData) -> str:
-    settings = json.dumps(settings_of_arm(job.settings, job.arm).to_json(), sort_keys=True)
-    return sha256(f"{data.fingerprint} {job.arm} {job.seed} {settings}".encode()).hexdigest()[:16]
+    settings = settings_of_arm(job.settings, job.arm).to_json()
+    parts = [data.fingerprint, job.arm.identity(), job.seed, settings]
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _done(job: Job, data: AblationData) -> dict[str, Any]:

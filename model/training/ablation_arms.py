@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final
 
+from model.prediction import Modality
 from model.training.settings import TrainingSettings
 
 FULL: Final = "full"
@@ -30,6 +31,13 @@ class Arm:
     changes: Mapping[str, Any] = field(default_factory=dict)
     random_labels: bool = False  # outcomes of the training cases are shuffled
     amortised_head: bool = False  # a head's guesses stand where attention stands in other arms
+    modalities: tuple[Modality, ...] = ()  # all there is in training and test; none: everything
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a result depends on: not the question, nor what is as in every arm."""
+        kept = {"name": self.name, "changes": dict(self.changes)}
+        flags = ("random_labels", "amortised_head", "modalities")
+        return kept | {flag: getattr(self, flag) for flag in flags if getattr(self, flag)}
 
 
 def _dose(kl_weight: float) -> Arm:
@@ -59,6 +67,8 @@ ARMS: Final[tuple[Arm, ...]] = (
     ),
     Arm("hard labels", "is the ensemble's opinion of use?", {"soft_label_share": 0.0}),
     Arm("no bottleneck", "self-attention over all tokens", {"network.fusion": "self_attention"}),
+    Arm("structured only", "a network of its own", NO_LOSS, modalities=("structured",)),
+    Arm("device only", "a network of its own", NO_LOSS, modalities=("device",)),
     Arm("amortised head", "can a head that changes nothing do it?", NO_LOSS, amortised_head=True),
 )
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
 
+from model.prediction import Modality
 from model.synthetic import planted_cohort
-from model.tokens import Embed
+from model.tokens import Embed, TokenArrays
 from model.training.cohort import Case, Cohort
 from model.training.recovery import planted_tokens, true_attributions
 from model.training.splits import tuning_split
@@ -78,3 +79,44 @@ def with_shuffled_labels(cohort: Cohort, seed: int) -> Cohort:
         for case in cohort.cases
     )
     return Cohort(cohort.config, tuple(cases))
+
+
+def with_modalities(data: AblationData, modalities: Collection[Modality]) -> AblationData:
+    """Leave nothing of the other modalities: their sentences and patches are gone, and every
+    structured variable counts as not measured. The planted truth, which is by token, goes as well.
+    """
+    training, tuning, test = (
+        Cohort(
+            part.config,
+            tuple(
+                Case(_only(case.tokens, modalities), case.facts, case.summary)
+                for case in part.cases
+            ),
+        )
+        for part in (data.training, data.tuning, data.test)
+    )
+    return replace(data, training=training, tuning=tuning, test=test, truth=())
+
+
+def _only(tokens: TokenArrays, modalities: Collection[Modality]) -> TokenArrays:
+    if "structured" not in modalities:
+        tokens = replace(
+            tokens,
+            structured_stats=np.full_like(tokens.structured_stats, np.nan),
+            structured_measured=np.zeros_like(tokens.structured_measured),
+        )
+    if "note" not in modalities:
+        tokens = replace(
+            tokens,
+            sentence_embeddings=tokens.sentence_embeddings[:0],
+            sentence_features=tokens.sentence_features[:0],
+            sentence_note_type=tokens.sentence_note_type[:0],
+        )
+    if "device" not in modalities:
+        tokens = replace(
+            tokens,
+            patch_stats=tokens.patch_stats[:0],
+            patch_channel=tokens.patch_channel[:0],
+            patch_index=tokens.patch_index[:0],
+        )
+    return replace(tokens, labels=())

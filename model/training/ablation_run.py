@@ -12,7 +12,7 @@ import numpy.typing as npt
 from model.alignment import NOISE_FLOOR, spearman, strongest, top_overlap
 from model.shapley import shapley_values
 from model.training.ablation_arms import Arm, settings_of_arm
-from model.training.ablation_data import AblationData, with_shuffled_labels
+from model.training.ablation_data import AblationData, with_modalities, with_shuffled_labels
 from model.training.amortised import AmortisedHead, guessed_values, train_head
 from model.training.cohort import Cohort
 from model.training.faithfulness import deletion_curves, signed_ranking
@@ -43,6 +43,8 @@ def run_arm(
 ) -> dict[str, Any]:
     """Return what is kept of one run. Raises SwitchMissing where the arm cannot be set."""
     settings = replace(settings_of_arm(base, arm), seed=seed, auroc_tolerance=NEVER_STOP)
+    if arm.modalities:
+        data = with_modalities(data, arm.modalities)
     training = with_shuffled_labels(data.training, seed) if arm.random_labels else data.training
     network = train_network(
         training, None, settings, state_folder=state_folder, on_step=on_step

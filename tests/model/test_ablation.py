@@ -21,7 +21,7 @@ from model.training.ablation_arms import (
     settings_of_arm,
 )
 from model.training.ablation_claims import claims
-from model.training.ablation_data import planted_data, with_shuffled_labels
+from model.training.ablation_data import planted_data, with_modalities, with_shuffled_labels
 from model.training.ablation_report import (
     ablation_document,
     arms_table,
@@ -71,7 +71,7 @@ def ablation(results, data):
 
 def test_every_arm_can_be_set_and_changes_something():
     settings = [settings_of_arm(TrainingSettings(), arm) for arm in ARMS]
-    plain = {FULL, "random labels"}
+    plain = {FULL, "random labels"}  # the second changes the labels, not the settings
     for arm, found in zip(ARMS, settings, strict=True):
         assert (found == TrainingSettings()) == (arm.name in plain), arm.name
 
@@ -175,3 +175,51 @@ def test_tables_document_and_page_hold_every_arm(ablation, tmp_path):
     text = (tmp_path / "ablation.html").read_text()
     assert text.count("<svg") >= 3
     assert "2 seeds, 100 test stays" in text
+
+
+def test_a_network_of_one_modality_is_shown_nothing_else(data):
+    device = with_modalities(data, ("device",))
+    for part, whole in ((device.training, data.training), (device.test, data.test)):
+        for case, before in zip(part.cases, whole.cases, strict=True):
+            assert not case.tokens.structured_measured.any()
+            assert np.isnan(case.tokens.structured_stats).all()
+            assert len(case.tokens.sentence_embeddings) == len(case.tokens.sentence_features) == 0
+            assert np.array_equal(case.tokens.patch_stats, before.tokens.patch_stats)
+            assert case.facts is before.facts
+    assert device.truth == ()  # it is by token, and tokens are gone
+    structured = with_modalities(data, ("structured",)).test.cases[0].tokens
+    assert len(structured.patch_stats) == 0
+    assert structured.structured_measured.any()
+
+
+def test_an_arm_of_one_modality_runs(tmp_path, data):
+    [result] = run_ablation(
+        make_data, arms_named(["device only"]), [0], SETTINGS, tmp_path, data=data
+    )
+    assert len(result["probabilities"]) == len(data.test)
+    assert "shap_precision" not in result["figures"]
+
+
+def test_a_result_is_kept_when_only_the_wording_of_an_arm_changes(tmp_path, data):
+    arm = arms_named(["device only"])[0]
+    said = []
+    for question in ("a network of its own", "asked in other words"):
+        run_ablation(
+            make_data,
+            [replace(arm, question=question)],
+            [0],
+            SETTINGS,
+            tmp_path,
+            data=data,
+            report=lambda job, word: said.append(word),
+        )
+    run_ablation(
+        make_data,
+        [replace(arm, modalities=("structured",))],
+        [0],
+        SETTINGS,
+        tmp_path,
+        data=data,
+        report=lambda job, word: said.append(word),
+    )
+    assert said == ["done", "kept", "done"]
