@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from conformance.endpoint import JWKS_PATH, Chart, Endpoint, UpstreamChart
 from conformance.exchange import Wire
 from conformance.report_files import to_json, to_junit, to_test_report
 from conformance.report_page import to_page
-from conformance.report_terminal import print_run, progress_bar
+from conformance.report_terminal import print_run, verdict_progress
 from conformance.runner import Run, most_requests, run_cases
 from conformance.sample import ENCOUNTER_ID, PATIENT_ID, SampleChart
+from conformance.sandbox.command import sandbox
 from conformance.target import Target
 
 TOKEN_VARIABLE = "CONFORMANCE_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
@@ -28,7 +30,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Try CDS services against the CDS Hooks specification, over HTTP alone."""
+    """Try CDS services against the CDS Hooks specification, and FHIR servers, over HTTP alone."""
 
 
 @main.command()
@@ -41,7 +43,7 @@ def main() -> None:
 @click.option("--user", default="Practitioner/conformance", show_default=True, help="userId.")
 @click.option("--issuer", default="", help="iss of our JWTs; else our own address.")
 @click.option("--key", "key_file", type=_file, help="Private key, PEM: EC P-384 or RSA.")
-@click.option("--kid", default="conformance-1", show_default=True, help="Name of the key.")
+@click.option("--kid", default="", help="Name of the key; else one that is made up for the run.")
 @click.option("--jku", default="", help="Where our JWK Set is; else at our own address.")
 @click.option("--no-jku", is_flag=True, help="Our JWTs name no jku.")
 @click.option("--tenant", default="", help="tenant of our JWTs.")
@@ -49,6 +51,11 @@ def main() -> None:
 @click.option("--origin", default="", help="Origin of a browser client that the service allows.")
 @click.option("--listen", default="127.0.0.1:0", show_default=True, help="Our FHIR endpoint.")
 @click.option("--endpoint-url", default="", help="How the service reaches our endpoint.")
+@click.option("--no-prefetch", is_flag=True, help="Prefetch nothing: the service fetches all.")
+@click.option("--no-fhir-access", is_flag=True, help="Requests name no FHIR server to call.")
+@click.option("--ca", type=_file, help="Who certified the service, PEM; else the system's.")
+@click.option("--certificate", type=_file, help="Our certificate for mutual TLS, PEM.")
+@click.option("--certificate-key", type=_file, help="The key of that certificate, PEM.")
 @click.option("--feedback", is_flag=True, help="Send feedback too; the service will store it.")
 @click.option("--budget-ms", default=500.0, show_default=True, help="Time for a hook's answer.")
 @click.option("--rate", default=5.0, show_default=True, help="Most requests a second; 0: no limit.")
@@ -78,6 +85,11 @@ def run(
     origin: str,
     listen: str,
     endpoint_url: str,
+    no_prefetch: bool,
+    no_fhir_access: bool,
+    ca: Path | None,
+    certificate: Path | None,
+    certificate_key: Path | None,
     feedback: bool,
     budget_ms: float,
     rate: float,
@@ -98,6 +110,9 @@ def run(
     """
     if bool(fhir) != bool(patient):
         raise click.UsageError("--fhir and --patient belong together.")
+    if bool(certificate) != bool(certificate_key):
+        raise click.UsageError("--certificate and --certificate-key belong together.")
+    ours = (certificate, certificate_key) if certificate and certificate_key else None
     console = Console(stderr=False)
     cases = _chosen(names, version)
     with _endpoint(fhir, listen, endpoint_url) as endpoint:
@@ -110,7 +125,7 @@ def run(
                 endpoint,
                 key_file,
                 issuer,
-                kid,
+                kid or f"conformance-{secrets.token_hex(4)}",
                 "" if no_jku else jku or endpoint.url + JWKS_PATH,
                 tenant,
             ),
@@ -118,6 +133,8 @@ def run(
             patient_id=patient or PATIENT_ID,
             encounter_id=encounter if fhir else ENCOUNTER_ID,
             user_id=user,
+            prefetch=not no_prefetch,
+            fhir_access=not no_fhir_access,
             feedback=feedback,
             cors_origin=origin,
             time_budget_ms=budget_ms,
@@ -125,7 +142,7 @@ def run(
         _say_plan(console, target, endpoint, cases, fhir, rate)
         if plan_only:
             return
-        done = _run(console, target, cases, endpoint, rate)
+        done = _run(console, target, cases, endpoint, _wire(rate, ca, ours))
     print_run(console, done, everything=everything)
     _write(console, done, report_files)
     sys.exit(_FAILED if done.failed(fail_on) else 0)
@@ -186,14 +203,19 @@ def _say_plan(
         console.print(line, highlight=False, soft_wrap=True)
 
 
+def _wire(rate: float, authority: Path | None, ours: tuple[Path, Path] | None) -> Wire:
+    for file in (authority, *(ours or ())):
+        if file and not file.is_file():
+            raise click.ClickException(f"There is no file {file}.")
+    return Wire(rate, authority=authority, certificate=ours)
+
+
 def _run(
-    console: Console, target: Target, cases: list[Case], endpoint: Endpoint, rate: float
+    console: Console, target: Target, cases: list[Case], endpoint: Endpoint, wire: Wire
 ) -> Run:
-    wire = Wire(rate)
     try:
-        with progress_bar(console) as bar:
-            task = bar.add_task("Cases", total=len(cases))
-            return run_cases(target, cases, endpoint, wire, lambda _: bar.advance(task))
+        with verdict_progress(console, len(cases)) as tell:
+            return run_cases(target, cases, endpoint, wire, tell)
     finally:
         wire.close()
 
@@ -209,6 +231,8 @@ def _write(console: Console, done: Run, report_files: dict[str, Path | None]) ->
             raise click.ClickException(f"{path} cannot be written: {exc.strerror}.") from exc
         console.print(f"Written: {path}", highlight=False, soft_wrap=True)
 
+
+main.add_command(sandbox)
 
 if __name__ == "__main__":
     main(prog_name="meam conformance")

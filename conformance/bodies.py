@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import copy
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from conformance.endpoint import NEXT_PAGE
-from conformance.json_path import remove_at, set_at
+from conformance.json_path import find, remove_at, set_at
 from conformance.sample import outcome, searchset
 from conformance.session import NotRunnable, Session
 
 Prefetch = dict[str, Any]
+NO_ACCESS = "The run gives no access to a FHIR server."
+_PREFETCHES_NOTHING = "The run prefetches nothing."
 
 
 def hook_body(session: Session, step: Mapping[str, Any]) -> Any:
     """Return the hook request that a step asks for. Raises NotRunnable."""
+    _require_access(session, step)
     body = session.hook_request()
     kind = step.get("prefetch", "full")
+    if kind == "none" and not session.target.prefetch:
+        kind = "full"  # that is nothing already
     if kind != "full":
         if not session.prefetched:
-            raise NotRunnable("omit", "The service has no prefetch template that gave data.")
+            why = "The service has no prefetch template that gave data."
+            raise NotRunnable("omit", why if session.target.prefetch else _PREFETCHES_NOTHING)
         body["prefetch"] = _PREFETCHES[kind](session, body["prefetch"])
     if kind == "none":
         del body["prefetch"]
     if step.get("fhir") == "none":
-        del body["fhirServer"], body["fhirAuthorization"]
+        body.pop("fhirServer", None)
+        body.pop("fhirAuthorization", None)
     elif step.get("fhir") == "foreign-server":
         body["fhirServer"] = f"{session.endpoint.foreign_url}/fhir"
     return changed(session, body, step.get("change", ()))
+
+
+def _require_access(session: Session, step: Mapping[str, Any]) -> None:
+    """Raise NotRunnable where a step is about FHIR access, and this run gives none."""
+    changes = json.dumps(step.get("change", ()))
+    about_access = "$.fhirServer" in changes or "$.fhirAuthorization" in changes
+    fetching = step.get("prefetch") == "none" and step.get("fhir") != "none"
+    served = step.get("fhir", "none") != "none"
+    if not session.target.fhir_access and (about_access or fetching or served):
+        raise NotRunnable("omit", NO_ACCESS)
 
 
 def feedback_body(session: Session, step: Mapping[str, Any]) -> Any:
@@ -46,6 +64,8 @@ def feedback_body(session: Session, step: Mapping[str, Any]) -> Any:
 def changed(session: Session, body: Any, changes: Sequence[Mapping[str, Any]]) -> Any:
     """Apply the changes of a step and put values into the placeholders."""
     for change in changes:
+        if "remove" in change and change.get("optional") and not find(body, change["remove"]):
+            continue
         if "remove" in change:
             remove_at(body, change["remove"])
         elif change["set"] == "$":

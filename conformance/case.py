@@ -34,7 +34,10 @@ class Case:
     versions: tuple[str, ...]
     steps: tuple[Mapping[str, Any], ...]
     needs: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()  # where the rule is about these hooks only
+    invariant: str = ""  # of the logical models of 3.0, where the rule is one
     link: str = ""
+    area: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Requirement:
     """One row of requirements.csv."""
 
     id: str
-    inferno: str
+    area: str
+    inferno: str  # numbers of Inferno's cds-hooks_2.0; with L those of its cds-hooks-library_1.0.1
     versions: str
     section: str
     level: str
@@ -63,13 +67,13 @@ def load_requirements() -> tuple[Requirement, ...]:
 
 def load_cases() -> tuple[Case, ...]:
     """Return all cases, by name. Raises CaseError."""
-    sections = {one.id: one.section for one in load_requirements()}
+    rows = {one.id: one for one in load_requirements()}
     folder = files("conformance").joinpath("cases")
     found = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    return tuple(_case(file, sections) for file in found if file.name.endswith(".json"))
+    return tuple(_case(file, rows) for file in found if file.name.endswith(".json"))
 
 
-def _case(file: Traversable, sections: Mapping[str, str]) -> Case:
+def _case(file: Traversable, rows: Mapping[str, Requirement]) -> Case:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         return Case(
@@ -80,7 +84,10 @@ def _case(file: Traversable, sections: Mapping[str, str]) -> Case:
             versions=tuple(data["versions"]),
             steps=tuple(data["steps"]),
             needs=tuple(data.get("needs", ())),
-            link=sections[data["requirements"][0]],
+            hooks=tuple(data.get("hooks", ())),
+            invariant=data.get("invariant", ""),
+            link=rows[data["requirements"][0]].section,
+            area=rows[data["requirements"][0]].area,
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise CaseError(f"The case {file.name} cannot be read: {exc!r}.") from exc

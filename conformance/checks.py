@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from conformance.exchange import Answer
 from conformance.session import Session
 
 _SPEC_TOKENS = {"userPractitionerId", "userPractitionerRoleId", "userPatientId"} | {
@@ -16,6 +17,8 @@ _SPEC_TOKENS = {"userPractitionerId", "userPractitionerRoleId", "userPatientId"}
 _TOKEN = re.compile(r"\{\{(.*?)\}\}")
 _VARIABLE = re.compile(r"%([A-Za-z_][\w-]*)")
 _SPECIAL_WORDS = {"_id", "_count", "_sort"}
+_SPECIAL_WORDS_OF_3 = {*_SPECIAL_WORDS, "_maxresults"}
+_OTHER_PREFIX = re.compile(r"(ne|sa|eb|ap)(\d{4}|\{\{)")  # of dates; the subset has five others
 _MODIFIER = re.compile(r"[\w.-]+(:in)?")
 _CODE = re.compile(r"(`+)(?:.|\n)*?\1|^(?: {4}|\t).*$", re.MULTILINE)
 _HTML = re.compile(r"(?<!\\)<(?:/?[A-Za-z][^<>]*|!--)>?")
@@ -38,12 +41,23 @@ def templates_use_known_tokens(value: Any) -> Iterator[str]:
 
 
 def templates_stay_in_the_subset(value: Any) -> Iterator[str]:
-    """Yield templates with words outside of the recommended query subset."""
+    """Yield templates with words outside of the recommended query subset of 2.0.1."""
+    yield from _outside(value, _SPECIAL_WORDS)
+
+
+def templates_stay_in_the_subset_of_3(value: Any) -> Iterator[str]:
+    """Yield templates with words outside of the recommended query subset of 3.0."""
+    yield from _outside(value, _SPECIAL_WORDS_OF_3)
+
+
+def _outside(value: Any, allowed: Collection[str]) -> Iterator[str]:
     for where, template in _templates(value):
-        for name, _ in parse_qsl(urlsplit(template).query, keep_blank_values=True):
-            special = name.startswith("_") and name not in _SPECIAL_WORDS
+        for name, text in parse_qsl(urlsplit(template).query, keep_blank_values=True):
+            special = name.startswith("_") and name not in allowed
             if special or not _MODIFIER.fullmatch(name):
                 yield f"{where} searches by {name}, which is outside of the query subset."
+            if _OTHER_PREFIX.match(text):
+                yield f"{where} compares by the prefix {text[:2]}, outside of the query subset."
 
 
 def templates_are_relative(value: Any) -> Iterator[str]:
@@ -117,52 +131,54 @@ def extensions_are_objects(value: Any) -> Iterator[str]:
 
 
 def autolaunchable_is_spelled_so(value: Any) -> Iterator[str]:
-    """Yield links whose flag is written otherwise or is no boolean."""
+    """Yield links whose flag is written otherwise."""
     for index, card in enumerate(_cards(value)):
         for link in card.get("links") or ():
             for name in link if isinstance(link, dict) else ():
                 if name.lower() == "autolaunchable" and name != "autolaunchable":
                     yield f"$.cards[{index}].links writes {name}; the name is autolaunchable."
-                if name == "autolaunchable" and not isinstance(link[name], bool):
-                    yield f"$.cards[{index}].links: autolaunchable is not a boolean."
 
 
 JSON_CHECKS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         *(no_empty_values, templates_use_known_tokens, templates_stay_in_the_subset),
-        *(templates_are_relative, dependent_keys_come_later, ids_are_unique_for_a_hook),
+        *(templates_stay_in_the_subset_of_3, templates_are_relative),
+        *(dependent_keys_come_later, ids_are_unique_for_a_hook),
         *(no_raw_html, one_recommended_at_most, card_uuids_are_unique, extensions_are_objects),
         autolaunchable_is_spelled_so,
     )
 }
 
 
-def no_secret_in_answers(session: Session) -> Iterator[str]:
+def no_secret_in_answers(session: Session) -> Iterator[tuple[Answer, str]]:
     """Yield answers of this run that repeat the access token or a JWT."""
     for answer in session.wire.answers:
         if session.access_token.encode() in answer.body:
-            yield f"{answer.what} repeated the access token in an answer of {answer.status}."
+            yield (
+                answer,
+                f"{answer.what} repeated the access token in an answer of {answer.status}.",
+            )
         if re.search(rb"eyJ[\w-]{20,}\.eyJ[\w-]{20,}", answer.body):
-            yield f"{answer.what} repeated a JWT in an answer of {answer.status}."
+            yield answer, f"{answer.what} repeated a JWT in an answer of {answer.status}."
 
 
-def no_stack_trace_in_answers(session: Session) -> Iterator[str]:
+def no_stack_trace_in_answers(session: Session) -> Iterator[tuple[Answer, str]]:
     """Yield answers of this run that show the inside of the service."""
     traces = rb"Traceback \(most recent call last\)|\n\s+at [\w.$<>]+\(|\.(?:py|js|java):\d+"
     for answer in session.wire.answers:
         if re.search(traces, answer.body):
-            yield f"{answer.what} answered {answer.status} with a stack trace."
+            yield answer, f"{answer.what} answered {answer.status} with a stack trace."
 
 
-def no_cards_with_an_error(session: Session) -> Iterator[str]:
+def no_cards_with_an_error(session: Session) -> Iterator[tuple[Answer, str]]:
     """Yield errors that carry cards."""
     for answer in session.wire.answers:
         if answer.status >= 400 and b'"cards"' in answer.body:
-            yield f"{answer.what} answered {answer.status} with cards."
+            yield answer, f"{answer.what} answered {answer.status} with cards."
 
 
-RUN_CHECKS: Mapping[str, Callable[[Session], Iterator[str]]] = {
+RUN_CHECKS: Mapping[str, Callable[[Session], Iterator[tuple[Answer, str]]]] = {
     function.__name__.replace("_", "-"): function
     for function in (no_secret_in_answers, no_stack_trace_in_answers, no_cards_with_an_error)
 }

@@ -32,7 +32,13 @@ class Chart(Protocol):
 
 
 class UpstreamChart:
-    """A real FHIR server, of which only GET is used."""
+    """A real FHIR server, of which only GET is used.
+
+    ``shown_as``: the base URL under which its answers go on. Its own addresses in links and
+    attachments become such ones, or a service would have to leave the server that it was given.
+    """
+
+    shown_as = ""
 
     def __init__(self, base_url: str, token: str = "") -> None:
         self._base_url = base_url.rstrip("/")
@@ -47,9 +53,28 @@ class UpstreamChart:
             raw = self._pool.request(
                 "GET", f"{self._base_url}/{query}", headers=self._headers, redirect=False
             )
-            return raw.status, json.loads(raw.data)
+            return raw.status, self._moved(json.loads(raw.data))
         except (urllib3.exceptions.HTTPError, ValueError):
             return 502, outcome("transient")
+
+    def _moved(self, value: Any) -> Any:
+        """Return an answer in which url and fullUrl name the endpoint instead of the server."""
+        if isinstance(value, list):
+            return [self._moved(one) for one in value]
+        if not isinstance(value, dict) or not self.shown_as:
+            return value
+        return {
+            name: self._address(held)
+            if name in ("url", "fullUrl") and isinstance(held, str)
+            else self._moved(held)
+            for name, held in value.items()
+        }
+
+    def _address(self, url: str) -> str:
+        rest = url.removeprefix(self._base_url)
+        if rest == url or rest[:1] not in ("/", "?"):
+            return url
+        return f"{self.shown_as}/{rest.removeprefix('/')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +107,8 @@ class Endpoint:
         self._foreign = _server(host, 0, self._handler("foreign"))
         self.url = public_url.rstrip("/") or f"http://{host}:{self._home.server_port}"
         self.foreign_url = f"http://{host}:{self._foreign.server_port}"
+        if isinstance(chart, UpstreamChart):
+            chart.shown_as = f"{self.url}{_FHIR.rstrip('/')}"
 
     def start(self, behaviour: str) -> None:
         """Forget what was seen, and answer FHIR requests in this way from now on."""

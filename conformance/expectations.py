@@ -7,20 +7,28 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.bodies import one_missing
 from conformance.checks import JSON_CHECKS
-from conformance.endpoint import JWKS_PATH, NEXT_PAGE, Seen
 from conformance.exchange import Answer, NotJson
+from conformance.fhir_log import FHIR_LOGS
 from conformance.predicates import judge
 from conformance.session import NotRunnable, Session
+
+_DOES_WITHOUT = (
+    "The service answers 200 without the data; whether it needs them is not seen from outside."
+)
 
 
 @dataclass(slots=True)
 class Findings:
-    """What was found so far. ``judged``: whether any expectation met something to judge."""
+    """What was found so far. ``judged``: whether any expectation met something to judge.
+
+    ``answers`` are those that findings are about. ``unjudged`` says why nothing could be judged.
+    """
 
     sentences: list[str] = field(default_factory=list)
     judged: bool = False
+    answers: list[Answer] = field(default_factory=list)
+    unjudged: str = ""
 
 
 def examine(session: Session, answer: Answer, expect: Mapping[str, Any], found: Findings) -> None:
@@ -28,12 +36,40 @@ def examine(session: Session, answer: Answer, expect: Mapping[str, Any], found: 
     for name, expected in expect.items():
         faults = list(_EXPECTATIONS[name](session, answer, expected, found))
         found.sentences += [f"{answer.what}: {fault}" for fault in faults]
+        found.answers += [answer] if faults and answer not in found.answers else []
 
 
 def _status(_: Session, answer: Answer, expected: list[int], found: Findings) -> Iterator[str]:
     found.judged = True
     if answer.status not in expected:
         yield f"status {answer.status} instead of {' or '.join(map(str, expected))}."
+
+
+def _status_not(_: Session, answer: Answer, expected: list[int], found: Findings) -> Iterator[str]:
+    found.judged = True
+    if answer.status in expected:
+        yield f"status {answer.status}."
+
+
+def _missing_data(
+    session: Session, answer: Answer, expected: bool, found: Findings
+) -> Iterator[str]:
+    """Judge an answer without data. With 200 the service may say that it needs none."""
+    if answer.status == 200:
+        found.unjudged = _DOES_WITHOUT
+        return
+    found.judged = True
+    if answer.status != 412:
+        yield f"status {answer.status} instead of 412."
+
+
+def _not_silent(session: Session, answer: Answer, expected: bool, found: Findings) -> Iterator[str]:
+    if not session.cards:
+        found.unjudged = "With data there are no cards either."
+        return
+    found.judged = True
+    if answer.status == 200 and _value(answer).get("cards") == []:
+        yield "an empty list of cards, though with data there are cards."
 
 
 def _content_type(_: Session, answer: Answer, expected: str, found: Findings) -> Iterator[str]:
@@ -74,6 +110,9 @@ def _headers(
     session: Session, answer: Answer, expected: Mapping[str, str | None], found: Findings
 ) -> Iterator[str]:
     if answer.status >= 400:  # what was refused allows nothing; another case tells of that
+        return
+    if "Vary" in expected and answer.header("Access-Control-Allow-Origin") == "*":
+        found.unjudged = "Every origin gets the same answer, which therefore need not vary."
         return
     found.judged = True
     for name, pattern in expected.items():
@@ -118,86 +157,16 @@ def _gist(cards: Any) -> list[tuple[Any, Any]]:
 
 def _fhir(session: Session, answer: Answer, expected: str, found: Findings) -> Iterator[str]:
     home = [one for one in session.endpoint.seen("home") if one.fhir]
-    judged, faults = _FHIR_LOGS[expected](session, home)
+    judged, faults = FHIR_LOGS[expected](session, home)
     found.judged |= judged
     yield from faults
 
 
-def _bearer(session: Session, home: list[Seen]) -> tuple[bool, list[str]]:
-    right = f"Bearer {session.access_token}"
-    wrong = [one for one in home if one.authorization != right]
-    fault = f"{len(wrong)} of {len(home)} FHIR requests came without the access token."
-    return bool(home), [fault] if wrong else []
-
-
-def _only_reads(_: Session, home: list[Seen]) -> tuple[bool, list[str]]:
-    methods = sorted({one.method for one in home} - {"GET"})
-    return bool(home), [f"the FHIR server was asked by {', '.join(methods)}."] if methods else []
-
-
-def _no_given(session: Session, home: list[Seen]) -> tuple[bool, list[str]]:
-    """Keys that were sent in any form are not fetched again."""
-    left_out = one_missing(session)
-    given = {_plain(query) for key, query in session.queries.items() if key != left_out}
-    again = [one for one in home if _plain(one.query) in given]
-    return True, [
-        f"{len(again)} prefetch keys were fetched though they were sent."
-    ] if again else []
-
-
-def _no_query(session: Session, home: list[Seen]) -> tuple[bool, list[str]]:
-    queries = {_plain(query) for query in session.queries.values()}
-    again = [one for one in home if _plain(one.query) in queries]
-    return True, [
-        f"{len(again)} prefetch keys were fetched though they were sent."
-    ] if again else []
-
-
-def _none(_: Session, home: list[Seen]) -> tuple[bool, list[str]]:
-    return True, [f"{len(home)} FHIR requests were made."] if home else []
-
-
-def _some(_: Session, home: list[Seen]) -> tuple[bool, list[str]]:
-    return True, [] if home else ["no FHIR request was made for data that were not prefetched."]
-
-
-def _next_page(_: Session, home: list[Seen]) -> tuple[bool, list[str]]:
-    followed = any(NEXT_PAGE in one.query for one in home)
-    return True, [] if followed else ["the next page of a prefetched Bundle was not read."]
-
-
-def _token_stays_home(session: Session, home: list[Seen]) -> tuple[bool, list[str]]:
-    carried = [
-        one for one in session.endpoint.seen("foreign") if session.access_token in one.authorization
-    ]
-    fault = "the access token went to another origin than that of fhirServer."
-    return bool(home), [fault] if carried else []
-
-
-def _nothing_foreign(session: Session, _: list[Seen]) -> tuple[bool, list[str]]:
-    called = [one for one in session.endpoint.seen("foreign") if one.query != JWKS_PATH]
-    return True, ["a server that is not agreed upon was called."] if called else []
-
-
-def _no_foreign_keys(session: Session, _: list[Seen]) -> tuple[bool, list[str]]:
-    called = [one for one in session.endpoint.seen("foreign") if one.query == JWKS_PATH]
-    return True, ["a JWK Set at an address that is not agreed upon was fetched."] if called else []
-
-
-_FHIR_LOGS: Mapping[str, Callable[[Session, list[Seen]], tuple[bool, list[str]]]] = {
-    "bearer": _bearer,
-    "only-reads": _only_reads,
-    "only-what-is-missing": _no_given,
-    "nothing-again": _no_query,
-    "none": _none,
-    "some": _some,
-    "next-page": _next_page,
-    "token-stays-home": _token_stays_home,
-    "nothing-foreign": _nothing_foreign,
-    "no-foreign-keys": _no_foreign_keys,
-}
 _EXPECTATIONS: Mapping[str, Callable[[Session, Answer, Any, Findings], Iterator[str]]] = {
     "status": _status,
+    "status_not": _status_not,
+    "missing_data": _missing_data,
+    "not_silent": _not_silent,
     "content_type": _content_type,
     "is_json": _is_json,
     "json": _json,
@@ -208,11 +177,6 @@ _EXPECTATIONS: Mapping[str, Callable[[Session, Answer, Any, Findings], Iterator[
     "same_cards": _same_cards,
     "fhir": _fhir,
 }
-
-
-def _plain(query: str) -> str:
-    path, _, words = query.partition("?")
-    return f"{path}?{'&'.join(sorted(words.replace('%2C', ',').replace('%7C', '|').split('&')))}"
 
 
 def _value(answer: Answer) -> Any:

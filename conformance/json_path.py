@@ -8,13 +8,15 @@ from typing import Any
 
 _PART = re.compile(r"\.([A-Za-z0-9_-]+|\*)|\[(\*|\d+)\]")
 
+_EACH = "[*]"
+
 
 class BadPath(ValueError):
     """A path that this module does not read."""
 
 
 def parts_of(path: str) -> list[str | int]:
-    """Split a path into member names, indexes and ``*``. Raises BadPath."""
+    """Split a path into member names, indexes, ``*`` and ``[*]``. Raises BadPath."""
     rest = path.removeprefix("$")
     found: list[str | int] = []
     position = 0
@@ -22,8 +24,7 @@ def parts_of(path: str) -> list[str | int]:
         part = _PART.match(rest, position)
         if part is None:
             raise BadPath(f"'{path}' cannot be read from character {position} on.")
-        name = part[1] or part[2]
-        found.append(int(name) if part[2] and name != "*" else name)
+        found.append(part[1] or (_EACH if part[2] == "*" else int(part[2])))
         position = part.end()
     return found
 
@@ -52,8 +53,9 @@ def remove_at(value: Any, path: str) -> None:
 
 
 def _children(at: str, node: Any, part: str | int) -> Iterator[tuple[str, Any]]:
-    if part == "*" and isinstance(node, list):
-        yield from ((f"{at}[{index}]", child) for index, child in enumerate(node))
+    if part == _EACH:  # of an array alone: an object in its place has a case of its own
+        items = node if isinstance(node, list) else ()
+        yield from ((f"{at}[{index}]", child) for index, child in enumerate(items))
     elif part == "*" and isinstance(node, dict):
         yield from ((f"{at}.{name}", child) for name, child in node.items())
     elif isinstance(part, int) and isinstance(node, list) and part < len(node):
@@ -64,7 +66,7 @@ def _children(at: str, node: Any, part: str | int) -> Iterator[tuple[str, Any]]:
 
 def _holder(value: Any, path: str) -> tuple[Any, Any]:
     parts = parts_of(path)
-    if not parts or "*" in parts:
+    if not parts or {"*", _EACH} & set(parts):
         raise BadPath(f"'{path}' does not name one place.")
     for part in parts[:-1]:
         try:

@@ -21,6 +21,7 @@ def judge(value: Any, rule: Mapping[str, Any]) -> tuple[bool, list[str]]:
     """Return whether a rule met anything to judge, and a sentence for each fault.
 
     A rule is a predicate on its own, or ``for_each`` a path, ``when`` predicates hold, ``then``.
+    A node that is null is left to the rule that forbids null: one fault is told once.
     """
     if "for_each" not in rule:
         return True, list(_faults(value, rule, "$"))
@@ -28,7 +29,8 @@ def judge(value: Any, rule: Mapping[str, Any]) -> tuple[bool, list[str]]:
     chosen = [
         (where, node)
         for where, node in nodes
-        if not any(fault for one in rule.get("when", ()) for fault in _faults(node, one, where))
+        if node is not None
+        and not any(fault for one in rule.get("when", ()) for fault in _faults(node, one, where))
     ]
     faults = [
         fault

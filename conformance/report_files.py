@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from typing import Any
 
+from conformance.evidence import Exchange
 from conformance.runner import VERDICTS, Result, Run
 
 _ACTION = {"pass": "pass", "fail": "fail", "skip": "skip", "omit": "skip", "error": "error"}
@@ -21,6 +22,7 @@ def to_json(run: Run) -> str:
         "startedAt": run.started_at.isoformat(timespec="seconds"),
         "seconds": round(run.seconds, 3),
         "requests": run.requests,
+        "facts": dict(run.facts),
         "counts": {verdict: run.count(verdict) for verdict in VERDICTS},
         "results": [_as_object(result) for result in run.results],
     }
@@ -70,12 +72,28 @@ def _as_object(result: Result) -> dict[str, Any]:
         "case": case.id,
         "description": case.description,
         "requirements": list(case.requirements),
+        "area": case.area,
         "link": case.link,
         "level": case.level,
         "verdict": result.verdict,
         "seconds": round(result.seconds, 3),
     }
-    return {**whole, "findings": list(result.findings)} if result.findings else whole
+    if case.invariant:
+        whole["invariant"] = case.invariant
+    if result.findings:
+        whole["findings"] = list(result.findings)
+    if result.evidence:
+        whole["evidence"] = [_as_exchange(one) for one in result.evidence]
+    return whole
+
+
+def _as_exchange(exchange: Exchange) -> dict[str, Any]:
+    return {
+        "what": exchange.what,
+        "request": exchange.request,
+        "response": exchange.response,
+        "elapsedMs": round(exchange.elapsed_ms, 1),
+    }
 
 
 def _test_case(suite: ElementTree.Element, result: Result) -> None:

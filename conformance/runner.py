@@ -9,33 +9,40 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
 from conformance.case import LEVELS, Case, Level
 from conformance.endpoint import Endpoint
+from conformance.evidence import Exchange, exchange_of
 from conformance.exchange import NoAnswer, Wire
 from conformance.expectations import Findings
 from conformance.json_path import BadPath
+from conformance.run_facts import facts_of
 from conformance.session import NotRunnable, Session
-from conformance.steps import run_step
+from conformance.steps import asks_for_fetching, run_step
 from conformance.target import Target
 
 Verdict = Literal["pass", "fail", "skip", "omit", "error"]
 _CALLS = {"call": 1, "feedback": 1, "timing": 5, "every-service": 1, "icons": 1}
+_MOST_EVIDENCE = 3  # of the exchanges of a case; the findings name them all
 VERDICTS: tuple[Verdict, ...] = ("pass", "fail", "skip", "omit", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a case. ``findings`` holds sentences without values of a patient."""
+    """What became of a case. ``findings`` holds sentences without values of a patient.
+
+    ``evidence`` shows what went over the wire where the case failed.
+    """
 
     case: Case
     verdict: Verdict
     findings: tuple[str, ...]
     seconds: float
+    evidence: tuple[Exchange, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Run:
     seconds: float
     requests: int
     results: tuple[Result, ...] = field(repr=False)
+    facts: Mapping[str, str] = field(default_factory=dict)  # what a reader asks about the run
 
     def count(self, verdict: Verdict) -> int:
         """Return how many cases got the verdict."""
@@ -87,6 +95,7 @@ def run_cases(
         seconds=time.perf_counter() - start,
         requests=len(wire.answers),
         results=tuple(results),
+        facts=facts_of(session),
     )
 
 
@@ -96,20 +105,33 @@ def most_requests(cases: Iterable[Case]) -> int:
     sent = sum(_CALLS.get(step["do"], 0) * len(step.get("each", (0,))) for step in steps)
     again = sum(step.get("times", 1) - 1 + step.get("twice", False) for step in steps)
     methods = sum("method" in step for step in steps if step["do"] == "discovery")
-    return 2 + sent + again + methods  # 2: discovery and the first hook request
+    tried = any(asks_for_fetching(step) for step in steps)
+    return 2 + sent + again + methods + tried  # 2: discovery and the first hook request
 
 
 def _run_case(session: Session, case: Case) -> Result:
     start = time.perf_counter()
-    verdict, findings = _judge(session, case)
-    return Result(case, verdict, tuple(findings), time.perf_counter() - start)
-
-
-def _judge(session: Session, case: Case) -> tuple[Verdict, list[str]]:
     found = Findings()
+    verdict, findings = _judge(session, case, found)
+    counted = Counter(findings)
+    findings = [f"{one} ({many} times)" if many > 1 else one for one, many in counted.items()]
+    seconds = time.perf_counter() - start
+    return Result(case, verdict, tuple(findings), seconds, _evidence(session, found))
+
+
+def _evidence(session: Session, found: Findings) -> tuple[Exchange, ...]:
+    shown = found.answers[:_MOST_EVIDENCE]
+    return tuple(
+        exchange_of(one, session.access_token, made_up=session.made_up_patient) for one in shown
+    )
+
+
+def _judge(session: Session, case: Case, found: Findings) -> tuple[Verdict, list[str]]:
     try:
         if "jwt" in case.needs and session.target.keys is None:
             return "omit", ["The run signs no JWT."]
+        if case.hooks and session.service["hook"] not in case.hooks:
+            return "omit", [f"The rule is about {' and '.join(case.hooks)}."]
         for step in case.steps:
             run_step(session, step, found)
     except NotRunnable as exc:
@@ -122,7 +144,7 @@ def _judge(session: Session, case: Case) -> tuple[Verdict, list[str]]:
     if found.sentences:
         return "fail", found.sentences
     if not found.judged:
-        return "omit", ["The answer has nothing that this rule is about."]
+        return "omit", [found.unjudged or "The answer has nothing that this rule is about."]
     return "pass", []
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from conformance.ehr.prefetch import fill
 from conformance.endpoint import Endpoint
 from conformance.exchange import Answer, NotJson, Wire
+from conformance.sample import SampleChart
 from conformance.target import Target
 
 HOOKS = ("patient-view", "encounter-start", "encounter-discharge")
@@ -40,6 +41,11 @@ class Session:
         self.endpoint = endpoint
         self.access_token = f"conformance-{secrets.token_hex(16)}"
         self.known: dict[str, int] = {}  # statuses that several cases depend on
+
+    @property
+    def made_up_patient(self) -> bool:
+        """Whether the patient is the sample, so that answers hold nobody's data."""
+        return isinstance(self.endpoint.chart, SampleChart)
 
     @cached_property
     def discovery(self) -> Answer:
@@ -75,7 +81,9 @@ class Session:
 
     @cached_property
     def context(self) -> dict[str, str]:
-        """The context of our hook requests."""
+        """The context of our hook requests. Raises NotRunnable."""
+        if not self.target.encounter_id and self.service["hook"] != "patient-view":
+            raise NotRunnable("skip", f"{self.service['hook']} needs an encounter; name one.")
         held = {"userId": self.target.user_id, "patientId": self.target.patient_id}
         return (
             {**held, "encounterId": self.target.encounter_id} if self.target.encounter_id else held
@@ -100,6 +108,8 @@ class Session:
     @cached_property
     def prefetched(self) -> dict[str, Any]:
         """What the templates give, by key; a query that fails is left out."""
+        if not self.target.prefetch:
+            return {}
         answers = {key: self.endpoint.chart.get(query) for key, query in self.queries.items()}
         return {key: body for key, (status, body) in answers.items() if status == 200}
 
@@ -108,6 +118,17 @@ class Session:
         """The answer to a hook request as it should be, asked once."""
         self.endpoint.start("plain")
         return self.post(self.service_url, self.hook_request(), "POST cds-services/{id}")
+
+    @cached_property
+    def fetches(self) -> bool:
+        """Whether the service asks our FHIR endpoint for what is not prefetched; tried once."""
+        if not self.target.fhir_access:
+            return False
+        request = self.hook_request()
+        request.pop("prefetch", None)
+        self.endpoint.start("plain")
+        self.post(self.service_url, request, "POST cds-services/{id}")
+        return any(one.fhir for one in self.endpoint.seen("home"))
 
     @cached_property
     def cards(self) -> list[dict[str, Any]]:
@@ -131,16 +152,17 @@ class Session:
             "hook": self.service["hook"],
             "hookInstance": str(uuid.uuid4()),
             "context": dict(self.context),
-            "fhirServer": f"{self.endpoint.url}/fhir",
-            "fhirAuthorization": {
+        }
+        if self.target.fhir_access:
+            request["fhirServer"] = f"{self.endpoint.url}/fhir"
+            request["fhirAuthorization"] = {
                 "access_token": self.access_token,
                 "token_type": "Bearer",
                 "expires_in": 300,
                 "scope": self._scope(),
                 "subject": "conformance-suite",
                 "patient": self.target.patient_id,
-            },
-        }
+            }
         if self.prefetched:
             request["prefetch"] = copy.deepcopy(self.prefetched)
         return request

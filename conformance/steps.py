@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from conformance.bodies import feedback_body, hook_body
+from conformance.bodies import NO_ACCESS, feedback_body, hook_body
 from conformance.checks import RUN_CHECKS, icon_fault
 from conformance.exchange import Answer
 from conformance.expectations import Findings, examine
 from conformance.session import NotRunnable, Session
 
 _TIMED_CALLS = 5
+# What a service that makes no FHIR requests could not but keep.
+_OF_FETCHING = {
+    *("nothing-again", "only-what-is-missing", "none", "nothing-foreign", "next-page"),
+}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -51,6 +55,9 @@ def _baseline(session: Session, step: Mapping[str, Any], _: Findings) -> Iterato
 
 def _call(session: Session, step: Mapping[str, Any], _: Findings) -> Iterator[Answer]:
     _require_baseline(session)
+    if asks_for_fetching(step) and not session.fetches:
+        why = "The service makes no FHIR requests, even without prefetch."
+        raise NotRunnable("omit", why if session.target.fhir_access else NO_ACCESS)
     session.endpoint.start(step["fhir"] if _is_behaviour(step.get("fhir", "")) else "plain")
     url, what = _address(session, step)
     headers = {"Content-Type": "application/json", **_headers(session, step)}
@@ -62,6 +69,14 @@ def _call(session: Session, step: Mapping[str, Any], _: Findings) -> Iterator[An
         return
     sent = None if method in ("GET", "OPTIONS") else body
     yield session.send(method, url, sent, what, headers, step.get("jwt", {}))
+
+
+def asks_for_fetching(step: Mapping[str, Any]) -> bool:
+    """Say whether a step means something only for a service that makes FHIR requests."""
+    expect = step.get("expect", {})
+    failing_server = "missing_data" in expect and step.get("fhir", "").startswith("status-")
+    compared = "same_cards" in expect and step.get("prefetch") == "none"
+    return expect.get("fhir") in _OF_FETCHING or failing_server or compared
 
 
 def _timing(session: Session, _: Mapping[str, Any], __: Findings) -> Iterator[Answer]:
@@ -133,6 +148,7 @@ def _icons(session: Session, _: Mapping[str, Any], found: Findings) -> Iterator[
         answer = session.send("GET", url, None, "GET source.icon", {}, {"absent": 1})
         found.judged = True
         if fault := icon_fault(answer.body):
+            found.answers.append(answer)
             found.sentences.append(f"$.cards[*].source.icon {fault}.")
         yield answer
 
@@ -141,13 +157,15 @@ def _all_answers(session: Session, step: Mapping[str, Any], found: Findings) -> 
     """Look at everything that came back in this run; these cases are run last."""
     for name in step["run_check"]:
         found.judged |= bool(session.wire.answers)
-        found.sentences += sorted(set(RUN_CHECKS[name](session)))
+        faults = list(RUN_CHECKS[name](session))
+        found.answers += [answer for answer, _ in faults]
+        found.sentences += sorted({sentence for _, sentence in faults})
     yield from ()
 
 
 def _https(session: Session, _: Mapping[str, Any], found: Findings) -> Iterator[Answer]:
     parts = urlsplit(session.target.service_base)
-    if parts.hostname in _LOOPBACK:
+    if parts.scheme != "https" and parts.hostname in _LOOPBACK:
         raise NotRunnable("skip", "The service is on this machine.")
     found.judged = True
     if parts.scheme != "https":

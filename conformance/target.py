@@ -19,6 +19,8 @@ class Target:
     patient_id: str = PATIENT_ID
     encounter_id: str = ENCOUNTER_ID
     user_id: str = "Practitioner/conformance"
+    prefetch: bool = True  # False: the client honours no template, the service fetches all
+    fhir_access: bool = True  # False: requests name no FHIR server, as where none may be called
     feedback: bool = False  # feedback is stored by the service, so it is asked for
     cors_origin: str = ""  # an origin that the service is configured to allow
     time_budget_ms: float = 500.0

@@ -64,8 +64,10 @@ class CorrectService:
         broken: str = "",
         version: str = "2.0.1",
         change: Callable[[Any], Any] = lambda answer: answer,
+        hook: str = "patient-view",
     ) -> None:
         """``change``: what a mutant does to what discovery and hooks answer."""
+        self.hook = hook
         self.change = change
         self.agreed = agreed
         self.broken = broken
@@ -97,7 +99,7 @@ class CorrectService:
 
     def discovery(self) -> Response:
         service: dict[str, Any] = {
-            "hook": "patient-view",
+            "hook": self.hook,
             "title": "Lactate",
             "description": "Tells of a raised lactate.",
             "id": ID,
@@ -153,7 +155,7 @@ class CorrectService:
             raise Refused(412, "no data")
         if "hook" not in body:
             self.refuse("missing-hook")
-        elif body["hook"] != "patient-view":
+        elif body["hook"] != self.hook:
             self.refuse("other-hook")
         if "hookInstance" not in body:
             self.refuse("missing-hook-instance")
@@ -182,6 +184,11 @@ class CorrectService:
             self.refuse("user-of-other-type")
         elif not self.keeps("patient-as-user") and "Practitioner/" not in context["userId"]:
             raise Refused(400, "who is this")
+        if "encounterId" not in context:
+            if self.hook != "patient-view":
+                self.refuse("missing-encounter")
+            elif not self.keeps("encounter-is-optional"):
+                raise Refused(400, "no encounter")
         if "patientId" not in context:
             self.refuse("missing-patient")
         elif not FHIR_ID.fullmatch(context["patientId"]):
@@ -192,6 +199,10 @@ class CorrectService:
     def check_authorization(self, body: dict[str, Any]) -> None:
         given = body.get("fhirAuthorization")
         if given is None:
+            if "fhirServer" not in body and "prefetch" in body:
+                self.break_optional("request-without-fhir-server")
+            elif "fhirServer" in body:
+                self.break_optional("server-without-authorization")
             return
         if "fhirServer" not in body:
             self.refuse("authorization-needs-a-server")
@@ -203,12 +214,19 @@ class CorrectService:
         if isinstance(given.get("expires_in"), str):
             self.refuse("expires-in-is-a-number")
         known = FHIR_ID.fullmatch(_patient(body)) and "patientId" in _context(body)
-        if known and given.get("patient") != _patient(body):
+        if "patient" not in given:
+            self.break_optional("authorization-without-patient")
+        elif known and given["patient"] != _patient(body):
             self.refuse("authorization-for-another-patient")
         if not self.keeps("smart-scopes") and (
             "*.*" in given.get("scope", "") or "?" in given.get("scope", "")
         ):
             raise Refused(400, "scope")
+
+    def break_optional(self, rule: str) -> None:
+        """The way in which a mutant is too strict: what may be absent has to be there."""
+        if not self.keeps(rule):
+            raise Refused(400, rule)
 
     def refuse(self, rule: str) -> None:
         if self.keeps(rule):
@@ -230,10 +248,12 @@ class CorrectService:
                 fetched = self.fetch(body, query)
                 data[key] = given if fetched is None and key in prefetch else fetched
         if data["patient"] is None or data["patient"].get("resourceType") != "Patient":
+            if not self.keeps("missing-data-is-not-silence"):
+                return {"silent": True}
             if not self.keeps("no-data") and not body.get("fhirServer"):
-                return {"fetched": False}
+                raise Refused(424, "patient is missing")
             if not self.keeps("failing-fhir-server") and body.get("fhirServer"):
-                return {"fetched": False}
+                raise Refused(502, "patient is missing")
             raise Refused(412, "patient is missing")
         if not self.keeps("null-prefetch-is-no-fault") and None in prefetch.values():
             raise Refused(400, "null")
@@ -272,7 +292,7 @@ class CorrectService:
             return None
         if server != self.agreed.fhir_server and self.keeps("unknown-fhir-server"):
             raise Refused(403, "this FHIR server was not agreed upon")
-        if body["fhirAuthorization"]["expires_in"] == 0 and self.keeps("expired-token"):
+        if body.get("fhirAuthorization", {}).get("expires_in") == 0 and self.keeps("expired-token"):
             return None
         found = self.get(body, f"{server}/{query}")
         for link in (found or {}).get("link", ()):
@@ -285,7 +305,7 @@ class CorrectService:
         if not origin and self.keeps("next-links"):
             return None
         headers = {"Accept": "application/fhir+json"}
-        if self.keeps("fhir-calls-carry"):
+        if self.keeps("fhir-calls-carry") and "fhirAuthorization" in body:
             headers["Authorization"] = f"Bearer {body['fhirAuthorization']['access_token']}"
         if not self.keeps("fhir-calls-only-read"):
             self.http.request("POST", f"{body['fhirServer']}/Basic", headers=headers, body=b"{}")
@@ -300,6 +320,8 @@ class CorrectService:
         self.calls += 1
         if not self.keeps("answer-comes-in-time"):
             time.sleep(0.06)
+        if data.get("silent"):
+            return self.answer({"cards": []})
         answer = {"cards": [self.card(data), self.card(data, "any")]}
         if self.version == "2.0.1":
             answer["systemActions"] = [self.create()]

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.case import Case
-from tests.conformance.mutants import ANSWERS, ANSWERS_3, BEHAVIOURS, BEHAVIOURS_3
+from tests.conformance.mutants import (
+    ANSWERS,
+    ANSWERS_3,
+    BEHAVIOURS,
+    BEHAVIOURS_3,
+    BEHAVIOURS_OF_ENCOUNTERS,
+)
 from tests.conformance.suite_world import cases, run_suite
 
 _LOOKING = {"discovery", "baseline", "all-answers", "https"}
@@ -27,12 +33,20 @@ class Mutant:
     version: str
     broken: str = ""
     change: Callable[[Any], Any] = lambda answer: answer
+    hook: str = "patient-view"
 
     def failing(self, among: Collection[str] | None = None) -> list[tuple[str, str]]:
         """Return which cases fail or break, with their verdicts."""
         slow = self.broken == "answer-comes-in-time"
-        target = {"time_budget_ms": _BUDGET_MS if slow else 10_000.0}
-        run = run_suite(self.broken, self.version, self.change, among=among, **target)
+        budget_ms = _BUDGET_MS if slow else 10_000.0
+        run = run_suite(
+            self.broken,
+            self.version,
+            self.change,
+            among=among,
+            hook=self.hook,
+            time_budget_ms=budget_ms,
+        )
         return [
             (one.case.id, one.verdict) for one in run.results if one.verdict in ("fail", "error")
         ]
@@ -40,6 +54,10 @@ class Mutant:
 
 MUTANTS = (
     *(Mutant(case, "2.0.1", broken=rule) for case, rule in BEHAVIOURS.items()),
+    *(
+        Mutant(case, "2.0.1", broken=rule, hook="encounter-start")
+        for case, rule in BEHAVIOURS_OF_ENCOUNTERS.items()
+    ),
     *(Mutant(case, "3.0", broken=rule) for case, rule in BEHAVIOURS_3.items()),
     *(Mutant(case, "2.0.1", change=change) for case, change in ANSWERS.items()),
     *(Mutant(case, "3.0", change=change) for case, change in ANSWERS_3.items()),

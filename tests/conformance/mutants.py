@@ -47,6 +47,11 @@ BEHAVIOURS = {
     "token-type-is-bearer": "token-type-is-bearer",
     "expires-in-is-a-number": "expires-in-is-a-number",
     "authorization-for-another-patient-is-refused": "authorization-for-another-patient",
+    "authorization-without-patient-is-accepted": "authorization-without-patient",
+    "request-without-fhir-server-is-answered": "request-without-fhir-server",
+    "server-without-authorization-is-answered": "server-without-authorization",
+    "encounter-is-optional-on-patient-view": "encounter-is-optional",
+    "missing-data-is-not-silence": "missing-data-is-not-silence",
     "smart-1-scopes-are-accepted": "smart-scopes",
     "fhir-calls-carry-the-token": "fhir-calls-carry",
     "fhir-calls-only-read": "fhir-calls-only-read",
@@ -57,6 +62,7 @@ BEHAVIOURS = {
     "token-does-not-follow-next-links": "next-links",
     "expired-token-is-not-used": "expired-token",
     "unknown-fhir-server-is-not-called": "unknown-fhir-server",
+    "missing-prefetch-is-fetched": "missing-prefetch",
     "only-what-is-missing-is-fetched": "only-what-is-missing",
     "null-prefetch-is-not-fetched-again": "null-prefetch",
     "failed-prefetch-is-not-fetched-again": "failed-prefetch",
@@ -117,6 +123,8 @@ BEHAVIOURS = {
     "answers-vary-by-origin": "answers-vary",
     "answer-comes-in-time": "answer-comes-in-time",
 }
+# On a service of encounter-start.
+BEHAVIOURS_OF_ENCOUNTERS = {"encounter-hook-without-encounter-is-refused": "missing-encounter"}
 # Of 3.0 only.
 BEHAVIOURS_3 = {
     "smart-2-scopes-are-accepted": "smart-scopes",
@@ -125,7 +133,7 @@ BEHAVIOURS_3 = {
 }
 
 
-def _in_service(**members: Any) -> Change:
+def in_service(**members: Any) -> Change:
     """Change the first service of discovery; None removes a member."""
 
     def change(answer: Any) -> Any:
@@ -136,7 +144,7 @@ def _in_service(**members: Any) -> Change:
     return change
 
 
-def _in_card(path: str = "", **members: Any) -> Change:
+def in_card(path: str = "", **members: Any) -> Change:
     """Change the part of the first card to which the path leads."""
 
     def change(answer: Any) -> Any:
@@ -150,7 +158,7 @@ def _in_card(path: str = "", **members: Any) -> Change:
     return change
 
 
-def _in_answer(**members: Any) -> Change:
+def in_answer(**members: Any) -> Change:
     def change(answer: Any) -> Any:
         if "cards" in answer:
             _put(answer, members)
@@ -191,60 +199,69 @@ def _services_by_name(answer: Any) -> Any:
 
 
 def _template(**more: Any) -> Change:
-    return _in_service(prefetch={**more, **TEMPLATES})
+    return in_service(prefetch={**more, **TEMPLATES})
 
 
 ACTIONS = "suggestions 0 actions"
 ANSWERS: dict[str, Change] = {
-    "answer-has-no-empty-values": _in_answer(extension={"org.example.nothing": ""}),
-    "discovery-has-no-empty-values": _in_service(extension={"org.example.nothing": []}),
+    "answer-has-no-empty-values": in_answer(extension={"org.example.nothing": ""}),
+    "discovery-has-no-empty-values": in_service(extension={"org.example.nothing": []}),
     "discovery-has-services-array": _services_by_name,
-    "services-have-hook": _in_service(hook=None),
-    "services-have-description": _in_service(description=None),
-    "services-have-id": _in_service(id=None),
-    "services-have-title": _in_service(title=None),
+    "services-have-hook": in_service(hook=None),
+    "services-have-description": in_service(description=None),
+    "services-have-id": in_service(id=None),
+    "services-have-title": in_service(title=None),
     "prefetch-maps-keys-to-strings": _template(more={"query": "Patient"}),
-    "usage-requirements-are-a-string": _in_service(usageRequirements=7),
+    "usage-requirements-are-a-string": in_service(usageRequirements=7),
     "ids-are-unique-for-a-hook": _service_twice,
     "every-service-takes-posts": _dead_service,
     "template-tokens-are-root-level": _template(more="Patient/{{context.draft.subject}}"),
     "template-queries-stay-in-the-subset": _template(more="Observation?_include=x"),
     "templates-are-relative": _template(more="https://example.org/Patient/1"),
-    "hook-answers-200-with-cards": _in_answer(cards=None),
-    "summary-is-shorter-than-140": _in_card(summary="A raised lactate" + "." * 124),
-    "detail-is-a-string": _in_card(detail=["text"]),
-    "indicator-is-one-of-three": _in_card(indicator="hard-stop"),
-    "source-has-a-label": _in_card("source", label=None),
-    "source-addresses-are-absolute": _in_card("source", url="/lactate"),
-    "source-topic-is-a-coding": _in_card("source topic", system=None),
+    "hook-answers-200-with-cards": in_answer(cards=None),
+    "summary-is-shorter-than-140": in_card(summary="A raised lactate" + "." * 124),
+    "detail-is-a-string": in_card(detail=["text"]),
+    "indicator-is-one-of-three": in_card(indicator="hard-stop"),
+    "source-has-a-label": in_card("source", label=None),
+    "source-addresses-are-absolute": in_card("source", url="/lactate"),
+    "source-topic-is-a-coding": in_card("source topic", system=None),
     "uuids-are-unique": _same_uuid,
-    "card-uuid-is-a-uuid": _in_card(uuid="card-1"),
-    "suggestions-need-selection-behavior": _in_card(selectionBehavior=None),
-    "one-suggestion-is-recommended-at-most": _in_card("suggestions 1", isRecommended=True),
-    "suggestions-have-a-label": _in_card("suggestions 0", label=None),
-    "is-recommended-is-a-boolean": _in_card("suggestions 0", isRecommended="true"),
-    "suggestion-uuid-is-a-string": _in_card("suggestions 1", uuid=7),
-    "action-type-is-one-of-three": _in_card(f"{ACTIONS} 0", type="order"),
-    "actions-have-a-description": _in_card(f"{ACTIONS} 0", description=None),
-    "create-and-update-carry-a-resource": _in_card(f"{ACTIONS} 0", resource=None),
-    "delete-names-a-relative-reference": _in_card(f"{ACTIONS} 1", resourceId="old"),
-    "delete-carries-no-resource": _in_card(f"{ACTIONS} 1", resource={"resourceType": "Basic"}),
-    "override-reasons-are-codings": _in_card("overrideReasons 0", display=None),
-    "links-have-a-label": _in_card("links 0", label=None),
-    "link-url-is-absolute": _in_card("links 0", url="about.html"),
-    "link-type-is-absolute-or-smart": _in_card("links 0", type="relative"),
-    "app-context-only-on-smart-links": _in_card("links 0", appContext="lactate"),
-    "app-context-is-a-string": _in_card("links 1", appContext={"lactate": 4}),
-    "autolaunchable-is-spelled-so": _in_card("links 1", autoLaunchable=False),
-    "system-actions-have-type-and-description": _in_answer(systemActions=[{"type": "create"}]),
-    "extensions-are-objects": _in_answer(extension=[{"url": "https://example.org"}]),
+    "card-uuid-is-a-string": in_card(uuid=7),
+    "suggestions-are-an-array": in_card(suggestions={"first": {"label": "Order a lactate"}}),
+    "links-are-an-array": in_card(links={"label": "About"}),
+    "override-reasons-are-an-array": in_card(overrideReasons={"code": "known"}),
+    "actions-are-an-array": in_card("suggestions 0", actions={"type": "create"}),
+    "system-actions-are-an-array": in_answer(systemActions={"type": "create"}),
+    "suggestions-need-selection-behavior": in_card(selectionBehavior=None),
+    "one-suggestion-is-recommended-at-most": in_card("suggestions 1", isRecommended=True),
+    "suggestions-have-a-label": in_card("suggestions 0", label=None),
+    "is-recommended-is-a-boolean": in_card("suggestions 0", isRecommended="true"),
+    "suggestion-uuid-is-a-string": in_card("suggestions 1", uuid=7),
+    "action-type-is-one-of-three": in_card(f"{ACTIONS} 0", type="order"),
+    "actions-have-a-description": in_card(f"{ACTIONS} 0", description=None),
+    "create-and-update-carry-a-resource": in_card(f"{ACTIONS} 0", resource=None),
+    "delete-names-a-relative-reference": in_card(f"{ACTIONS} 1", resourceId="old"),
+    "delete-carries-no-resource": in_card(f"{ACTIONS} 1", resource={"resourceType": "Basic"}),
+    "override-reasons-are-codings": in_card("overrideReasons 0", display=None),
+    "links-have-a-label": in_card("links 0", label=None),
+    "link-url-is-absolute": in_card("links 0", url="about.html"),
+    "link-type-is-absolute-or-smart": in_card("links 0", type="relative"),
+    "app-context-only-on-smart-links": in_card("links 0", appContext="lactate"),
+    "app-context-is-a-string": in_card("links 1", appContext={"lactate": 4}),
+    "autolaunchable-is-spelled-so": in_card("links 1", autoLaunchable=False),
+    "autolaunchable-is-a-boolean": in_card("links 1", autolaunchable="false"),
+    "system-actions-have-type-and-description": in_answer(systemActions=[{"type": "create"}]),
+    "extensions-are-objects": in_answer(extension=[{"url": "https://example.org"}]),
 }
 ANSWERS_3: dict[str, Change] = {
-    "discovery-version-is-semver": _in_service(version="STU3"),
-    "hook-version-is-the-published-one": _in_service(hookVersion="2.5"),
+    "discovery-version-is-semver": in_service(version="STU3"),
+    "card-uuid-is-a-uuid": in_card(uuid="card-1"),
+    "suggestion-uuid-is-a-uuid": in_card("suggestions 1", uuid="suggestion-1"),
+    "template-queries-stay-in-the-subset-of-3": _template(more="Observation?date=ne{{today()}}"),
+    "hook-version-is-the-published-one": in_service(hookVersion="2.5"),
     "dependent-template-comes-later": _template(
         late="Observation?subject={{%early.id}}", early="Encounter/{{context.encounterId}}"
     ),
-    "no-action-selection-behavior": _in_card("suggestions 0", actionSelectionBehavior="all"),
-    "system-actions-have-a-type": _in_answer(systemActions=[{"description": "Nothing."}]),
+    "no-action-selection-behavior": in_card("suggestions 0", actionSelectionBehavior="all"),
+    "system-actions-have-a-type": in_answer(systemActions=[{"description": "Nothing."}]),
 }

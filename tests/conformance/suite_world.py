@@ -12,7 +12,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from conformance.case import Case, load_cases
 from conformance.client_keys import ClientKeys, PrivateKey, new_key
-from conformance.endpoint import JWKS_PATH, Endpoint
+from conformance.endpoint import JWKS_PATH, Chart, Endpoint
 from conformance.exchange import Wire
 from conformance.runner import Run, run_cases
 from conformance.sample import SampleChart
@@ -61,10 +61,12 @@ def run_suite(
     change: Callable[[Any], Any] = lambda answer: answer,
     *,
     among: Collection[str] | None = None,
+    hook: str = "patient-view",
+    chart: Chart | None = None,
     **target: Any,
 ) -> Run:
     """Run cases against the correct service, with one thing broken. ``among``: their names."""
-    with Endpoint(SampleChart()) as endpoint:
+    with Endpoint(chart or SampleChart()) as endpoint:
         client = ClientKeys(ISSUER, key(), KID, endpoint.url + JWKS_PATH)
         endpoint.key_sets = {"home": client.jwk_set(), "foreign": client.jwk_set(other=True)}
         agreed = Agreement(
@@ -75,7 +77,7 @@ def run_suite(
             fhir_server=f"{endpoint.url}/fhir",
             origin=ORIGIN,
         )
-        service = CorrectService(agreed, broken, version, change)
+        service = CorrectService(agreed, broken, version, change, hook)
         with running(service) as base:
             aimed = {"keys": client, "feedback": True, "cors_origin": ORIGIN, **target}
             wire = Wire()

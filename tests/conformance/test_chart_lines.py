@@ -47,7 +47,7 @@ def test_every_shape_of_a_value_has_a_line(value, text):
 @pytest.mark.parametrize(
     ("sampled", "text"),
     [
-        ({"origin": {"value": 30, "unit": "Cel"}, "factor": 0.1, "data": "5 E 21"}, "32.1 Cel"),
+        ({"origin": {"value": 30, "unit": "Cel"}, "factor": 0.1, "data": "5 E 21"}, "32.1 °C"),
         ({"origin": {"value": 0}, "data": "5 U"}, "2 samples"),
         ({"data": ""}, "0 samples"),
     ],

@@ -67,6 +67,15 @@ def test_what_ends_with_1_is_chosen(untitled_service: str) -> None:
     assert run("--service", untitled_service, "--no-jwt", "--fail-on", "SHOULD").exit_code == 1
 
 
+def test_a_client_that_gives_no_data_is_said_to_be_one(open_service: str, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    options = ("--no-prefetch", "--no-fhir-access", "--no-jwt", "--json", report)
+    result = run("--service", open_service, *options)
+    assert result.exit_code == 1, result.output  # the correct service needs data: 412
+    facts = json.loads(report.read_text())["facts"]
+    assert facts["Data"] == "nothing prefetched, without access to the suite's FHIR endpoint"
+
+
 def test_a_plan_sends_nothing() -> None:
     result = run("--service", "http://127.0.0.1:9", "--plan")
     assert result.exit_code == 0
@@ -108,6 +117,8 @@ def test_all_reports_say_the_same(untitled_service: str, tmp_path: Path) -> None
         (("--fhir", "http://127.0.0.1:9/fhir"), "--fhir and --patient belong together."),
         (("--case", "no-such-case"), "There is no case no-such-case for CDS Hooks 2.0.1."),
         (("--listen", "127.0.0.1:http"), "127.0.0.1:http cannot be listened on; name HOST:PORT."),
+        (("--certificate", "a.pem"), "--certificate and --certificate-key belong together."),
+        (("--ca", "/no/such/ca.pem"), "There is no file /no/such/ca.pem."),
         (("--key", "/no/such/key"), "/no/such/key holds no private key in PEM without password."),
     ],
 )

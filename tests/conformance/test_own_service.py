@@ -1,89 +1,89 @@
-"""Our own service, as gunicorn serves it with JWTs on, keeps every rule of the suite."""
+"""Our own service, as gunicorn serves it, keeps every rule of the suite, in every mode.
+
+All cases are run on the two releases with JWTs on and the shipped model, and some of each kind on
+the other modes; ``python -m tests.conformance.own_modes`` runs all cases on every mode.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from conformance.client_keys import ClientKeys
-from conformance.endpoint import JWKS_PATH, Endpoint
-from conformance.exchange import Wire
-from conformance.runner import Run, run_cases
-from conformance.sample import SampleChart
-from conformance.target import Target
-from tests.cds_hooks.running import Running
-from tests.conformance.suite_world import ISSUER, KID, ORIGIN, cases, key
+from tests.conformance.own_modes import MODES, Mode, ModeMissing, run_mode
+from tests.conformance.suite_world import cases
 
-# What this service sends none of: suggestions with actions, system actions, SMART links, topics.
+# What this service sends none of: deletions, system actions, SMART links, topics.
 OMITTED = {
-    *("action-type-is-one-of-three", "actions-have-a-description", "app-context-is-a-string"),
-    *("create-and-update-carry-a-resource", "delete-carries-no-resource"),
-    *("delete-names-a-relative-reference", "feedback-accepted-is-taken"),
-    *("is-recommended-is-a-boolean", "no-action-selection-behavior", "source-topic-is-a-coding"),
-    *("suggestion-uuid-is-a-string", "suggestions-have-a-label", "system-actions-have-a-type"),
-    *("suggestions-need-selection-behavior", "system-actions-have-type-and-description"),
+    *("app-context-is-a-string", "autolaunchable-is-a-boolean", "source-topic-is-a-coding"),
+    *("delete-carries-no-resource", "delete-names-a-relative-reference"),
+    *("system-actions-are-an-array", "system-actions-have-a-type"),
+    *("system-actions-have-type-and-description", "no-action-selection-behavior"),
+    *("action-selection-behavior-is-one-of-three", "encounter-hook-without-encounter-is-refused"),
 }
 SKIPPED = {"service-is-called-by-https"}  # it runs on this machine
-SETTINGS = """cors_origins = ["{origin}"]
-prefetch_dialect = "{dialect}"
-
-[[issuers]]
-iss = "{issuer}"
-jku = ["{jku}"]
-fhir_servers = ["{fhir}"]
-"""
-
-
-class WithJwts(Running):
-    """The same server, but it asks who is calling."""
-
-    def start(self) -> None:
-        config = Path(self.environ["MEAM_CONFIG"])
-        config.write_text(config.read_text().replace('mode_auth = "open"', 'mode_auth = "jwt"'))
-        super().start()
-
-
-@contextmanager
-def served(endpoint: Endpoint, folder: Path, dialect: str) -> Iterator[tuple[Running, ClientKeys]]:
-    client = ClientKeys(ISSUER, key(), KID, endpoint.url + JWKS_PATH)
-    endpoint.key_sets = {"home": client.jwk_set(), "foreign": client.jwk_set(other=True)}
-    more = SETTINGS.format(
-        origin=ORIGIN,
-        dialect=dialect,
-        issuer=ISSUER,
-        jku=client.jku,
-        fhir=f"{endpoint.url}/fhir",
-    )
-    made = WithJwts(folder, more)
-    try:
-        yield made, client
-    finally:
-        made.close()
-
-
-def run_own(folder: Path, version: str) -> Run:
-    with (
-        Endpoint(SampleChart()) as endpoint,
-        served(endpoint, folder, "2.0" if version == "2.0.1" else "3.0") as (made, client),
-    ):
-        # The benchmarks measure time, on a machine that does nothing else.
-        target = Target(
-            made.base, version, client, feedback=True, cors_origin=ORIGIN, time_budget_ms=10_000.0
-        )
-        wire = Wire()
-        try:
-            return run_cases(target, cases(), endpoint, wire)
-        finally:
-            wire.close()
+SHORT = {
+    *("discovery-answers-200", "hook-answers-200-with-cards", "missing-jwt-is-401"),
+    *("second-use-of-a-jwt-is-401", "foreign-signature-is-401", "no-data-is-412"),
+    *("missing-prefetch-is-fetched", "request-without-fhir-server-is-answered"),
+    *("fhir-calls-carry-the-token", "feedback-overridden-is-taken", "preflight-is-answered"),
+    *("service-is-called-by-https", "no-answer-repeats-a-secret", "missing-hook-is-refused"),
+}
+FULL = MODES[:2]
+# Modes that do not exclude each other, together: a server takes longer to start than to be tried.
+TOGETHER = (
+    Mode(
+        "RS384 with keys by file, tenants, PostgreSQL, nothing prefetched",
+        rsa_by_file=True,
+        several_issuers=True,
+        trust='tenants = ["east", "west"]',
+        tenant="west",
+        postgresql=True,
+        target={"prefetch": False},
+    ),
+    Mode(
+        "3.0 behind nginx, prefetch only",
+        version="3.0",
+        tls="proxy",
+        trust="prefetch_only = true",
+        target={"fhir_access": False},
+    ),
+    Mode("no JWTs, TLS by gunicorn, shadow", signed=False, tls="direct", switch=MODES[-3].switch),
+)
+# What shows that the run was one of this mode.
+PASSED = (
+    {"second-use-of-a-jwt-is-401", "fhir-calls-carry-the-token", "feedback-overridden-is-taken"},
+    {"second-use-of-a-jwt-is-401", "service-is-called-by-https", "no-data-is-412"},
+    {"service-is-called-by-https", "hook-answers-200-with-cards", "no-data-is-412"},
+)
 
 
-@pytest.mark.parametrize("version", ["2.0.1", "3.0"])
-def test_our_own_service_keeps_every_rule(tmp_path: Path, version: str) -> None:
-    run = run_own(tmp_path, version)
-    found = {one.case.id: one.findings for one in run.results if one.verdict in ("fail", "error")}
-    assert not found
+@pytest.mark.parametrize("mode", FULL, ids=lambda mode: mode.name)
+def test_our_own_service_keeps_every_rule(tmp_path: Path, mode: Mode) -> None:
+    run = run_mode(mode, tmp_path)
+    assert not {
+        one.case.id: one.findings for one in run.results if one.verdict in ("fail", "error")
+    }
     others = {one.case.id for one in run.results if one.verdict != "pass"}
     assert others <= OMITTED | SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("mode", "passed"),
+    list(zip(TOGETHER, PASSED, strict=True)),
+    ids=[mode.name for mode in TOGETHER],
+)
+def test_in_other_modes_too(tmp_path: Path, mode: Mode, passed: set[str]) -> None:
+    try:
+        run = run_mode(
+            mode, tmp_path, among=SHORT, application="tests.conformance.own_modes:quick()"
+        )
+    except ModeMissing as exc:
+        pytest.skip(str(exc))
+    found = {one.case.id: one.findings for one in run.results if one.verdict in ("fail", "error")}
+    assert not found
+    assert {one.case.id for one in run.results if one.verdict == "pass"} >= passed
+
+
+def test_the_short_runs_name_real_cases() -> None:
+    assert {case.id for case in cases()} >= SHORT | OMITTED | SKIPPED
