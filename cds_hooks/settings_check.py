@@ -19,8 +19,11 @@ from cds_hooks.jwks import load_jwks_file
 from cds_hooks.recommendations.library import load_steps
 from cds_hooks.settings import Settings
 from cds_hooks.settings_faults import faults_of
+from cds_hooks.task_settings import task_faults
 from cds_hooks.toml_reader import read_table
 from cds_hooks.trust import TrustedIssuer
+from model.errors import ModelError
+from model.predictor import task_names
 
 _AT_LINE = re.compile(r"at line (\d+)")
 _TABLE = re.compile(r"\s*(\[\[?)\s*([\w.-]+)\s*\]\]?")
@@ -143,6 +146,7 @@ def _file_faults(settings: Settings) -> Iterator[SettingsError]:
             yield SettingsError(
                 f"{name}: {path} is not there", setting=name, fix="put it there, or name another"
             )
+    yield from _checkpoint_faults(settings)
     try:
         load_steps(settings.recommendations.folder, settings.recommendations.disabled)
     except SettingsError as exc:
@@ -162,3 +166,16 @@ def _file_faults(settings: Settings) -> Iterator[SettingsError]:
             setting="key_file",
             fix=f"meam keys generate --out {settings.key_file}",
         )
+
+
+def _checkpoint_faults(settings: Settings) -> Iterator[SettingsError]:
+    if not settings.checkpoint.exists():
+        return  # told already
+    try:
+        tasks = task_names(settings.checkpoint)
+    except ModelError as exc:
+        yield SettingsError(
+            f"checkpoint: {exc}", setting="checkpoint", fix="copy the whole folder again"
+        )
+        return
+    yield from task_faults(settings, tasks)
