@@ -49,7 +49,7 @@ class Drift:
         self._reference = reference
         self._warn_from = warn_from
         self._counts = {name: [0.0] * reference.bin_count for name in reference.edges}
-        self._drifting: set[str] = set()
+        self._drifting: tuple[str, ...] = ()
         self._hooks = 0
         self._lock = threading.Lock()
         self._gauge = Gauge(
@@ -60,8 +60,8 @@ class Drift:
             multiprocess_mode="livesum",
         )
 
-    def seen(self, record: PatientRecord) -> None:
-        """Count the inputs of a record."""
+    def seen(self, record: PatientRecord) -> dict[str, int]:
+        """Count the inputs of a record, and return the bin of each."""
         bins = self._reference.bins(record)
         with self._lock:
             for name, index in bins.items():
@@ -74,6 +74,14 @@ class Drift:
             due = self._hooks % _CHECK_EVERY == 0
         if due:
             self._warn()
+        return bins
+
+    def drifting(self) -> tuple[str, ...]:
+        """The inputs that this process found far from training, the farthest first.
+
+        Looked at every two hundred hooks, so it is as old as that at most.
+        """
+        return self._drifting
 
     def _halve(self, name: str) -> None:
         self._counts[name] = [count / 2 for count in self._counts[name]]
@@ -83,15 +91,16 @@ class Drift:
     def _warn(self) -> None:
         """Write one line for each input that begins to drift, and one when it is back."""
         log = structlog.get_logger()
-        for name, counts in self._counts.items():
-            index = stability_index(counts)
-            if index is None:
-                continue
-            if index >= self._warn_from and name not in self._drifting:
-                self._drifting.add(name)
+        with self._lock:
+            indices = {name: stability_index(counts) for name, counts in self._counts.items()}
+            known = {name: index for name, index in indices.items() if index is not None}
+            before = self._drifting
+            found = [name for name, index in known.items() if index >= self._warn_from]
+            self._drifting = tuple(sorted(found, key=lambda name: (-known[name], name)))
+        for name, index in known.items():
+            if name in self._drifting and name not in before:
                 log.warning("input drift", input=name, stability_index=round(index, 3))
-            elif index < self._warn_from and name in self._drifting:
-                self._drifting.discard(name)
+            elif name in before and name not in self._drifting:
                 log.info("input drift over", input=name, stability_index=round(index, 3))
 
 

@@ -50,6 +50,7 @@ class FeedbackReceipt:
     stored: int
     repeated: int
     unknown: int  # of the stored ones: about a card or suggestion that we do not know
+    accepted_steps: tuple[str, ...] = ()  # next steps that the stored ones accept
 
 
 def parse_feedback(body: Any) -> tuple[FeedbackItem, ...]:
@@ -72,6 +73,7 @@ def store_feedback(
     Raises StoreUnavailable; then nothing of the batch is stored.
     """
     stored = repeated = unknown = 0
+    steps: list[str] = []
     with writing(store.engine) as connection:
         rows = [_row(store, connection, service_id, issuer, item) for item in items]
         # In one order for all, so that two batches with the same items do not wait for each other.
@@ -81,11 +83,13 @@ def store_feedback(
                 continue
             stored += 1
             unknown += not (row["known_card"] and row["known_suggestions"])
+            if row["known_suggestions"]:
+                steps += _steps(connection, json.loads(row["accepted"]))
         facts = {"service": service_id, "issuer": issuer, "stored": stored, "repeated": repeated}
         append_audit(
             connection, store.keys, at=store.clock(), event="feedback received", facts=facts
         )
-    return FeedbackReceipt(stored, repeated, unknown)
+    return FeedbackReceipt(stored, repeated, unknown, tuple(steps))
 
 
 def _item(item: Any, path: str) -> FeedbackItem:
@@ -199,6 +203,15 @@ def _were_offered(connection: Connection, item: FeedbackItem) -> bool:
         select(suggestions.suggestion_uuid).where(suggestions.card_uuid == item.card)
     ).scalars()
     return set(item.accepted_suggestions) <= set(offered)
+
+
+def _steps(connection: Connection, accepted: list[str]) -> list[str]:
+    """The next steps behind suggestions; those from before schema version 3 are not known."""
+    suggestions = tables.suggestions.c
+    wanted = select(suggestions.step_id).where(
+        suggestions.suggestion_uuid.in_(accepted), suggestions.step_id.is_not(None)
+    )
+    return list(connection.execute(wanted).scalars())
 
 
 def _sealed_comment(store: Store, comment: str | None, fingerprint: str) -> bytes | None:

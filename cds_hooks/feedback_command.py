@@ -13,7 +13,8 @@ import click
 from cds_hooks.commands import config_option, in_one_sentence, opened_store
 
 if TYPE_CHECKING:
-    from cds_hooks.feedback_report import FeedbackReport, Rate, Tally
+    from cds_hooks.feedback_report import FeedbackReport
+    from cds_hooks.rates import Rate, StepTally, Tally
 
 _DATE = click.DateTime(formats=["%Y-%m-%d"])
 _NAME_WIDTH, _RATE_WIDTH = 34, 22
@@ -60,6 +61,7 @@ def _lines(report: FeedbackReport) -> list[str]:
     lines += _table("By indicator", report.by_indicator)
     lines += _table("By week of the card (ISO, UTC)", report.by_week)
     lines += _table("By driver (a card counts under each of its reasons)", report.by_driver)
+    lines += _table("By next step (a card counts under each that it offered)", report.by_step)
     lines += ["", f"Override reasons, of {whole.overridden} overridden cards"]
     lines += [f"  {name}: {_rate(rate)}" for name, rate in report.reason_rates().items()]
     lines += ["", f"Overridden cards with a comment: {report.with_comment}"]
@@ -70,7 +72,7 @@ def _lines(report: FeedbackReport) -> list[str]:
     return lines[1:]
 
 
-def _table(title: str, groups: Mapping[str, Tally]) -> list[str]:
+def _table(title: str, groups: Mapping[str, Tally] | Mapping[str, StepTally]) -> list[str]:
     heads = "".join(name.ljust(_RATE_WIDTH) for name in ("answered", "accepted", "overridden"))
     lines = ["", title, f"  {'':{_NAME_WIDTH}}{'cards':>7}  {heads}".rstrip()]
     for name, tally in groups.items():

@@ -1,4 +1,4 @@
-"""What became of the cards that were shown: rates by indicator, driver, week and override reason.
+"""What became of the cards that were shown: rates by indicator, driver, next step, week, reason.
 
 A card has one outcome: that of its latest feedback by ``outcomeTimestamp``. Rates are shares of the
 cards that were answered, with 95 % Wilson intervals; a client reports nothing about a card that was
@@ -9,92 +9,51 @@ patient, user, comment or identifier, and of override reasons only codes that we
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
 
 from cds_hooks import tables
 from cds_hooks.database import reading
 from cds_hooks.override_reasons import OVERRIDE_REASONS
+from cds_hooks.rates import Rate, StepTally, Tally
 from cds_hooks.store import Store
 
-_Z_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 _REASONS = {
     (coding.system, coding.code): coding.display or coding.code for coding in OVERRIDE_REASONS
 }
 _NO_REASON = "no reason given"
 _OTHER_REASON = "a code that we do not offer"
 _NO_DRIVER = "no reasons shown"
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A share of ``of`` with its 95 % interval; nothing is known where ``of`` is 0."""
-
-    count: int
-    of: int
-
-    def interval(self) -> tuple[float, float] | None:
-        """Wilson's interval, which holds for small counts and for shares of 0 and 1."""
-        if self.of == 0:
-            return None
-        share, z2 = self.count / self.of, _Z_95**2
-        middle = share + z2 / (2 * self.of)
-        spread = _Z_95 * math.sqrt(share * (1 - share) / self.of + z2 / (4 * self.of**2))
-        whole = 1 + z2 / self.of
-        return max(0.0, (middle - spread) / whole), min(1.0, (middle + spread) / whole)
-
-    def to_json(self) -> dict[str, Any]:
-        """Count and base; share and interval only where there is a base."""
-        interval = self.interval()
-        if interval is None:
-            return {"count": self.count, "of": self.of}
-        low, high = (round(end, 4) for end in interval)
-        share = round(self.count / self.of, 4)
-        return {"count": self.count, "of": self.of, "share": share, "low": low, "high": high}
+_OLD_STEP = "not known (before schema version 3)"
 
 
 @dataclass(slots=True)
-class Tally:
-    """Cards of one group."""
+class _Latest:
+    """The latest feedback about one card."""
 
-    cards: int = 0
-    accepted: int = 0
-    overridden: int = 0
-
-    @property
-    def answered(self) -> int:
-        """Cards with feedback."""
-        return self.accepted + self.overridden
-
-    def add(self, outcome: str | None) -> None:
-        """Count a card; ``outcome`` None: no feedback came."""
-        self.cards += 1
-        self.accepted += outcome == "accepted"
-        self.overridden += outcome == "overridden"
-
-    def rates(self) -> dict[str, Rate]:
-        """Answered of all cards, accepted and overridden of those answered."""
-        return {
-            "answered": Rate(self.answered, self.cards),
-            "accepted": Rate(self.accepted, self.answered),
-            "overridden": Rate(self.overridden, self.answered),
-        }
+    at: tuple[datetime, float]
+    outcome: str
+    reason: str
+    comment: bool
+    suggestions: set[str]
 
 
 @dataclass(slots=True)
 class FeedbackReport:
-    """All groups. A card stands in one indicator and one week, and under each of its drivers."""
+    """All groups. A card stands in one indicator and one week, and under each of its drivers
+    and next steps."""
 
     all_cards: Tally = field(default_factory=Tally)
     by_indicator: dict[str, Tally] = field(default_factory=dict)
     by_driver: dict[str, Tally] = field(default_factory=dict)
     by_week: dict[str, Tally] = field(default_factory=dict)
+    by_step: dict[str, StepTally] = field(default_factory=dict)
+    delays_s: list[float] = field(default_factory=list)  # from card to feedback, each answered card
     reasons: Counter[str] = field(default_factory=Counter)  # of overridden cards
     with_comment: int = 0  # overridden cards with a comment
     suggestions_accepted: int = 0
@@ -112,6 +71,7 @@ class FeedbackReport:
             "byIndicator": {name: _group(one) for name, one in self.by_indicator.items()},
             "byDriver": {name: _group(one) for name, one in self.by_driver.items()},
             "byWeek": {name: _group(one) for name, one in self.by_week.items()},
+            "byStep": {name: _group(one) for name, one in self.by_step.items()},
             "overrideReasons": {name: rate.to_json() for name, rate in self.reason_rates().items()},
             "overriddenWithComment": self.with_comment,
             "suggestionsAccepted": self.suggestions_accepted,
@@ -119,15 +79,7 @@ class FeedbackReport:
         }
 
 
-@dataclass(slots=True)
-class _Latest:
-    """The latest feedback about one card."""
-
-    at: tuple[datetime, float]
-    outcome: str
-    reason: str
-    comment: bool
-    suggestions: set[str]
+_AnyTally = TypeVar("_AnyTally", Tally, StepTally)
 
 
 def feedback_report(
@@ -146,9 +98,17 @@ def feedback_report(
         wanted = select(cards.card_uuid, cards.created_s, cards.indicator, cards.drivers)
         for card in connection.execute(wanted.where(*chosen)):
             _count(report, card, latest.get(card.card_uuid))
+        for card_uuid, suggestion_uuid, step_id in _offered(connection, chosen):
+            tally = report.by_step.setdefault(step_id or _OLD_STEP, StepTally())
+            answer = latest.get(card_uuid)
+            tally.add(
+                answered=answer is not None,
+                accepted=answer is not None and suggestion_uuid in answer.suggestions,
+            )
         report.unknown_items = _unknown(connection, since, until, service_id)
     report.by_indicator = _by_size(report.by_indicator)
     report.by_driver = _by_size(report.by_driver)
+    report.by_step = _by_size(report.by_step)
     report.by_week = dict(sorted(report.by_week.items()))
     return report
 
@@ -167,7 +127,7 @@ def week_name(created_s: float) -> str:
     return f"{year}-W{week:02d}"
 
 
-def _group(tally: Tally) -> dict[str, Any]:
+def _group(tally: Tally | StepTally) -> dict[str, Any]:
     return {"cards": tally.cards, **{n: rate.to_json() for n, rate in tally.rates().items()}}
 
 
@@ -238,6 +198,7 @@ def _count(report: FeedbackReport, card: Any, answer: _Latest | None) -> None:
         group.add(outcome)
     if answer is None:
         return
+    report.delays_s.append(answer.at[0].timestamp() - card.created_s)
     report.suggestions_accepted += len(answer.suggestions)
     if answer.outcome == "overridden":
         report.reasons[answer.reason] += 1
@@ -259,5 +220,16 @@ def _unknown(
     return int(connection.execute(wanted).scalar_one())
 
 
-def _by_size(groups: Mapping[str, Tally]) -> dict[str, Tally]:
+def _offered(connection: Connection, chosen: Iterable[Any]) -> Iterable[Any]:
+    """Each suggestion of the cards: card, suggestion, step."""
+    columns = tables.suggestions.c
+    wanted = (
+        select(columns.card_uuid, columns.suggestion_uuid, columns.step_id)
+        .join(tables.cards, tables.cards.c.card_uuid == columns.card_uuid)
+        .where(*chosen)
+    )
+    return connection.execute(wanted)
+
+
+def _by_size(groups: Mapping[str, _AnyTally]) -> dict[str, _AnyTally]:
     return dict(sorted(groups.items(), key=lambda item: (-item[1].cards, item[0])))

@@ -22,14 +22,16 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, inspect, select, update
 
 from cds_hooks import tables
-from cds_hooks.audit import start_chain
+from cds_hooks.audit import append_audit, start_chain
 from cds_hooks.database import lock, reading, writing
 from cds_hooks.errors import StoreError
 from cds_hooks.keys import KeyRing
 from cds_hooks.lasting_secrets import new_fingerprint_secrets
 from cds_hooks.schema_version_2 import to_version_2
+from cds_hooks.schema_version_3 import to_version_3
 
 _LOCK = 0x6D656174  # PostgreSQL's advisory lock of the schema
+_FIRST_WITH_SEAL = 2
 Counts = dict[str, int]
 
 
@@ -79,7 +81,9 @@ def _migrate(connection: Connection, keys: KeyRing, at: datetime, version: int) 
         counts |= step.run(connection, keys)
     connection.execute(update(tables.schema).values(version=SCHEMA_VERSION))
     facts = {"from": version, "to": SCHEMA_VERSION, **counts}
-    start_chain(connection, keys, at=at, event="database migrated", facts=facts)
+    # Lines of version 1 have no seal that could be continued.
+    write = start_chain if version < _FIRST_WITH_SEAL else append_audit
+    write(connection, keys, at=at, event="database migrated", facts=facts)
 
 
 def _version(connection: Connection) -> int | None:
@@ -88,5 +92,5 @@ def _version(connection: Connection) -> int | None:
     return connection.execute(select(tables.schema.c.version)).scalar_one_or_none()
 
 
-_STEPS = (Step(2, to_version_2),)
+_STEPS = (Step(2, to_version_2), Step(3, to_version_3))
 SCHEMA_VERSION = _STEPS[-1].version

@@ -31,6 +31,7 @@ HEADINGS: dict[Modality, str] = {
     "note": "Clinical notes",
     "device": "Monitor and wearable data",
 }
+_KINDS = {"structured": "charted data", "note": "notes", "device": "device data"}
 _UNITS = {
     "mm[Hg]": "mmHg",
     "Cel": "°C",
@@ -60,7 +61,7 @@ class Moment:
     stale_after: timedelta
 
     def words(self, time: datetime) -> str:
-        """Time with its zone, and how long ago it is: "2026-11-23 07:40 UTC, 2 h before"."""
+        """Time with its zone, and how long ago it is: "2026-11-23 07:40 UTC, 2 h ago"."""
         local = time.astimezone(self.zone)
         stale = ", stale" if self.stale(time) else ""
         return f"{local:%Y-%m-%d %H:%M %Z}, {_ago(self.now - time)}{stale}"
@@ -95,16 +96,16 @@ def balance_sentence(by_modality: Sequence[GroupAttribution]) -> str:
     """What each modality as a whole does: exact sums over all its findings, shown or not."""
     parts = []
     for group in by_modality:
-        heading = HEADINGS.get(group.group)  # type: ignore[call-overload]  # a modality, or None
-        if heading is None or group.token_count == 0:
+        kind = _KINDS.get(group.group)
+        if kind is None or group.token_count == 0:
             continue
         effect = "hardly change it"
         if abs(group.shap_logit) >= max(_LEAST_BALANCE, group.standard_error_logit):
             effect = "raise it" if group.shap_logit > 0 else "lower it"
-        parts.append(f"{heading[0].lower()}{heading[1:]} {effect}")
+        parts.append(f"all {kind} together {effect}")
     if not parts:
         return ""
-    return f"All findings of a kind together, against an empty chart: {'; '.join(parts)}."
+    return f"Compared with the estimate for an empty chart, {'; '.join(parts)}."
 
 
 def reason_line(token: TokenAttribution, moment: Moment) -> str:
@@ -130,9 +131,20 @@ def quantity(value: float, unit: str) -> str:
     """A number with its unit as clinicians write it: "4.1 mmol/L", "38.5 °C", "yes"."""
     if unit == "{bool}":
         return "yes" if value >= 0.5 else "no"
-    number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    number = _number(math.floor(value) if unit == "a" else value, 3)  # a birthday counts whole
     name = _unit(unit)
     return f"{number} {name}" if name else number
+
+
+def _number(value: float, digits: int) -> str:
+    """So many significant digits, written out: "1,235", "4.1", "0.00002"."""
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    if not value:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _unit(unit: str) -> str:
@@ -164,28 +176,41 @@ def _course(evidence: StructuredEvidence) -> list[str]:
         return []
     course = []
     if evidence.minimum is not None and evidence.maximum is not None:
-        course.append(
-            f"range {quantity(evidence.minimum, '{}')} to {quantity(evidence.maximum, '{}')}"
-            f" in {evidence.count} values"
-        )
+        course.append(_range(evidence.minimum, evidence.maximum, evidence.count))
     slope = evidence.trend_per_hour
     if slope is not None and evidence.value is not None:
         words = "rising" if slope > 0 else "falling"
         if abs(slope) * 24 >= _LEAST_DAILY_CHANGE * abs(evidence.value):
-            course.append(f"{words} by {abs(slope):.2g} an hour")
+            unit = _unit(evidence.unit)
+            amount = f"{_number(abs(slope), 2)} {unit}".rstrip()
+            course.append(f"{words} by {amount} an hour")
     return course
+
+
+def _range(minimum: float, maximum: float, count: int) -> str:
+    low, high = quantity(minimum, "{}"), quantity(maximum, "{}")
+    if low == high:
+        return "both values alike" if count == 2 else f"all {count} values alike"
+    return f"range {low} to {high} in {count} values"
 
 
 def _device(evidence: DeviceEvidence, moment: Moment) -> str:
     name = escaped(evidence.display, _NAME_LIMIT)
-    start = evidence.start.astimezone(moment.zone)
-    end = evidence.end.astimezone(moment.zone)
     return (
         f"{name} {quantity(evidence.mean, evidence.unit)} on average"
-        f" ({start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M %Z};"
+        f" ({_span(evidence.start, evidence.end, moment)};"
         f" range {quantity(evidence.minimum, '{}')} to {quantity(evidence.maximum, '{}')};"
         f" recorded {evidence.coverage * 100:.0f} % of the time)"
     )
+
+
+def _span(start: datetime, end: datetime, moment: Moment) -> str:
+    """ "2026-11-23 06:00 to 12:00 UTC"; the day and the zone of the end where they are others."""
+    first, last = start.astimezone(moment.zone), end.astimezone(moment.zone)
+    zone = "" if first.tzname() == last.tzname() else f" {first:%Z}"
+    day = "" if first.date() == last.date() else f"{last:%Y-%m-%d} "
+    stale = ", stale" if moment.stale(end) else ""
+    return f"{first:%Y-%m-%d %H:%M}{zone} to {day}{last:%H:%M %Z}{stale}"
 
 
 def _sentence(evidence: SentenceEvidence, moment: Moment) -> str:
@@ -216,8 +241,10 @@ def _sources(sources: tuple[str, ...]) -> str:
 
 def _ago(age: timedelta) -> str:
     minutes = int(age.total_seconds() // 60)
+    if minutes < 1:
+        return "just now"
     if minutes < 60:
-        return f"{max(minutes, 0)} min before"
+        return f"{minutes} min ago"
     if minutes < 48 * 60:
-        return f"{minutes // 60} h before"
-    return f"{minutes // (24 * 60)} days before"
+        return f"{minutes // 60} h ago"
+    return f"{minutes // (24 * 60)} days ago"

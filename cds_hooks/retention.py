@@ -2,8 +2,8 @@
 
 - Explanations, which hold notes and values of a patient, go when their link has expired.
 - JWT ids go when the JWT has expired, findings of the cool-down when it is over.
-- Cards, their suggestions and the feedback about them go after ``keep_cards_days``; a feedback
-  item counts from its own arrival, so a late one may outlive its card.
+- Cards, their suggestions, predictions and the feedback about them go after ``keep_cards_days``;
+  a feedback item counts from its own arrival, so a late one may outlive its card.
 - The audit log stays; ``meam archive-audit`` moves old lines into files.
 
 SQLite overwrites deleted rows with zeros (``secure_delete``), and the purge empties its
@@ -83,6 +83,7 @@ def _doomed(store: Store, keep_cards: timedelta, cool_down: timedelta) -> tuple[
         # Suggestions first: without their card they would not be found any more.
         _Doomed("suggestions", suggestions, suggestions.c.card_uuid.in_(old_cards)),
         _Doomed("cards", cards, cards.c.created_s < oldest_s),
+        _Doomed("predictions", tables.predictions, tables.predictions.c.created_s < oldest_s),
         _Doomed("feedback", tables.feedback, tables.feedback.c.received_s < oldest_s),
     )
 

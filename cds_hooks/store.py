@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from cds_hooks import migrations, tables
 from cds_hooks.audit import AuditHead, append_audit
 from cds_hooks.database import insert_once, open_engine, reading, writing
 from cds_hooks.errors import ExplanationNotFound
+from cds_hooks.kept_prediction import KeptPrediction, payload_of
 from cds_hooks.keys import KeyRing, signature
 from cds_hooks.lasting_secrets import (
     PATIENT,
@@ -47,6 +48,7 @@ class StoredCard:
     drivers: tuple[str, ...] = ()
     suggestion_uuids: tuple[str, ...] = ()
     shown: bool = True
+    step_ids: Mapping[str, str] = field(default_factory=dict)  # by suggestion
 
 
 def utc_now() -> datetime:
@@ -125,15 +127,37 @@ class Store:
         for suggestion in card.suggestion_uuids:
             connection.execute(
                 insert(tables.suggestions).values(
-                    suggestion_uuid=suggestion, card_uuid=card.card_uuid
+                    suggestion_uuid=suggestion,
+                    card_uuid=card.card_uuid,
+                    step_id=card.step_ids.get(suggestion),
                 )
             )
+
+    def add_prediction(self, connection: Connection, kept: KeptPrediction) -> None:
+        """Remember what was predicted, so that it can be compared with what came of it."""
+        place = tables.place(tables.predictions.c.payload, kept.prediction_uuid)
+        connection.execute(
+            insert(tables.predictions).values(
+                prediction_uuid=kept.prediction_uuid,
+                created_s=self.clock().timestamp(),
+                service_id=kept.service_id,
+                hook_instance=kept.hook_instance,
+                issuer=kept.issuer,
+                patient=self.patient_fingerprint(kept.patient_id),
+                card_uuid=kept.card_uuid,
+                model=kept.model,
+                shown=kept.shown,
+                duration_ms=kept.duration_ms,
+                payload=self.keys.encrypt(payload_of(kept), place),
+            )
+        )
 
     def record_answer(
         self,
         explanations: Sequence[StoredExplanation],
         cards: Sequence[StoredCard],
         facts: Mapping[str, Any],
+        predictions: Sequence[KeptPrediction] = (),
     ) -> AuditHead:
         """Keep all that one answered hook leaves behind, in one transaction."""
         with writing(self.engine) as connection:
@@ -141,6 +165,8 @@ class Store:
                 self.add_card(connection, card)
             for stored in explanations:
                 self.add_explanation(connection, stored)
+            for kept in predictions:
+                self.add_prediction(connection, kept)
             return append_audit(
                 connection, self.keys, at=self.clock(), event="hook answered", facts=facts
             )

@@ -52,6 +52,23 @@ suggestions = Table(
     metadata,
     Column("suggestion_uuid", String(36), primary_key=True),
     Column("card_uuid", String(36), nullable=False, index=True),
+    Column("step_id", String(64)),  # of the library of next steps; NULL before version 3
+)
+
+predictions = Table(  # one row for each answered hook, with a card or without
+    "predictions",
+    metadata,
+    Column("prediction_uuid", String(36), primary_key=True),
+    Column("created_s", Float, nullable=False, index=True),
+    Column("service_id", String(64), nullable=False),
+    Column("hook_instance", String(64), nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("patient", String(64), nullable=False),  # keyed fingerprint
+    Column("card_uuid", String(36)),  # NULL where no card was made
+    Column("model", Text, nullable=False),  # name and version
+    Column("shown", Boolean, nullable=False),  # False in shadow mode
+    Column("duration_ms", Float, nullable=False),  # from arrival until this was stored
+    Column("payload", LargeBinary, nullable=False),  # encrypted, see kept_prediction.py
 )
 
 feedback = Table(
@@ -116,6 +133,7 @@ lasting_secrets = Table(  # what has to outlive a rotation of keys, see lasting_
 
 ENCRYPTED = (  # each with its primary key; NULL where there is nothing
     explanations.c.payload,
+    predictions.c.payload,
     feedback.c.comment,
     shown_findings.c.payload,
     lasting_secrets.c.secret,

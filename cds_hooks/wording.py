@@ -7,8 +7,8 @@ what may be considered next, which model. All text from data passes ``escape``.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,11 @@ from model.prediction import Explanation, Prediction, TaskPrediction, TokenAttri
 from model.record import ReadingReport
 
 INDICATORS: tuple[Indicator, ...] = ("info", "warning", "critical")  # rising
+_VERDICTS = (  # by the smallest share of findings that two methods have in common
+    (0.8, "the methods agree well"),
+    (0.5, "the methods agree in part"),
+    (0.0, "the methods disagree, so read the reasons with caution"),
+)
 _LINE_LIMIT = 240
 _NOTICE_REASONS = frozenset({"outcome-note"})  # a server's information, on every answer of some
 
@@ -34,6 +39,13 @@ class Written:
 
     card: Card
     drivers: tuple[TokenAttribution, ...] = ()
+    step_ids: Mapping[str, str] = field(default_factory=dict)  # by the suggestion's uuid
+
+    @property
+    def offered_steps(self) -> tuple[str, ...]:
+        """The next steps that the card offers."""
+        uuids = (one.uuid for one in self.card.suggestions)
+        return tuple(self.step_ids[one] for one in uuids if one in self.step_ids)
 
 
 def write_card(
@@ -43,11 +55,13 @@ def write_card(
     settings: Settings,
     link_for: Callable[[str], str],
     steps: next_steps.NextSteps = next_steps.NONE,
+    drifting: Sequence[str] = (),
 ) -> Written | None:
     """Return the card for a prediction; None where there is nothing to advise: low risk.
 
     What is incomplete, and the model's own warnings, make a low risk worth a card too: a risk
-    from half of the chart, or from old values, is not the same as no concern.
+    from half of the chart, or from old values, is not the same as no concern. ``drifting``: the
+    inputs that are far from training of late; alone they are no reason for a card.
     """
     report = _without_orders(report)
     card_uuid = str(uuid.uuid4())
@@ -63,16 +77,20 @@ def write_card(
     tokens = _drivers(explanation)
     card = Card(
         card_uuid,
-        _summary(task, tokens if explanation and explanation.task == task.task else ()),
+        _summary(
+            task,
+            tokens if explanation and explanation.task == task.task else (),
+            _moment(prediction, settings),
+        ),
         indicator(task.probability, settings.thresholds_of(task.task)),
         source,
-        _detail(prediction, explanation, tokens, report, settings, steps.paragraphs),
+        _detail(prediction, explanation, tokens, report, settings, steps.paragraphs, drifting),
         suggestions=steps.suggestions,
         selection_behavior="any" if steps.suggestions else "",
         override_reasons=OVERRIDE_REASONS,
         links=(link,),
     )
-    return Written(card, tokens)
+    return Written(card, tokens, steps.step_ids)
 
 
 def repeated_card(
@@ -154,7 +172,7 @@ def _drivers(explanation: Explanation | None) -> tuple[TokenAttribution, ...]:
     return shown_tokens(explanation) if explanation and explanation.reliable else ()
 
 
-def _summary(task: TaskPrediction, tokens: tuple[TokenAttribution, ...]) -> str:
+def _summary(task: TaskPrediction, tokens: tuple[TokenAttribution, ...], moment: Moment) -> str:
     said = (
         f"Estimated risk of {plain(task.display, 60)}: {percent(task.probability)}"
         f" (average {percent(task.base_rate)})"
@@ -164,11 +182,17 @@ def _summary(task: TaskPrediction, tokens: tuple[TokenAttribution, ...]) -> str:
     strongest = next((t for t in tokens if t.modality != "note" and t.shap_logit > 0), None)
     if strongest is not None and task.probability > task.base_rate:
         name = plain(getattr(strongest.evidence, "display", ""), 40)
-        longer = f"{said}; raised most by: {name}"
+        longer = f"{said}; raised most by: {name}{_stale_mark(strongest, moment)}"
         measured = getattr(strongest.evidence, "measured", True)
         if name and measured and len(longer) < SUMMARY_LIMIT - 1:
             said = longer
     return f"{said}."
+
+
+def _stale_mark(token: TokenAttribution, moment: Moment) -> str:
+    """Who reads only the summary has to see that a value is old."""
+    time = getattr(token.evidence, "time", None) or getattr(token.evidence, "end", None)
+    return " (stale)" if time is not None and moment.stale(time) else ""
 
 
 def _detail(
@@ -178,12 +202,13 @@ def _detail(
     report: ReadingReport,
     settings: Settings,
     steps: Sequence[str],
+    drifting: Sequence[str],
 ) -> str:
     moment = _moment(prediction, settings)
     blocks = [_risk(task) for task in prediction.tasks]
     blocks.append("\n".join(_reasons(prediction.tasks, explanation, tokens, moment)).rstrip())
     blocks.append(_agreement(explanation))
-    blocks += limits(prediction, report)
+    blocks += limits(prediction, report, drifting)
     blocks += steps
     blocks += _about(prediction, settings, moment)
     return "\n\n".join(block for block in blocks if block)
@@ -219,7 +244,8 @@ def _risk(task: TaskPrediction) -> str:
             " with the outcome nor from those without it. Do not rely on the figure."
         )
     else:
-        lines.append(f"{confidence} the model places this patient in the {task.risk_group} group.")
+        group = f"{task.risk_group}-risk group"
+        lines.append(f"{confidence} the model places this patient in the {group}.")
     return " ".join(lines)
 
 
@@ -229,7 +255,9 @@ def _ratio(task: TaskPrediction) -> str:
         return "about the average"
     if ratio > 1:
         return f"{ratio:.1f} times the average"
-    return "below the average" if ratio > 0.5 else "less than half of the average"
+    if ratio > 0.6:
+        return "below the average"
+    return "about half of the average" if ratio >= 0.4 else "less than half of the average"
 
 
 def _reasons(
@@ -286,10 +314,12 @@ def _agreement(explanation: Explanation | None) -> str:
         shares.append(agreement.attention_shap_top5)
     if not parts:
         return "How far the reasons can be trusted: too few findings to compare methods."
-    words = f"How far the reasons can be trusted: {' and '.join(parts)}."
-    if min(shares) < 0.5:
-        words += " The methods disagree: read the reasons with caution."
-    return words
+    verdict = next(words for least, words in _VERDICTS if min(shares) >= least)
+    return f"How far the reasons can be trusted: {verdict}. {_sentence_of(' and '.join(parts))}"
+
+
+def _sentence_of(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _about(prediction: Prediction, settings: Settings, moment: Moment) -> list[str]:

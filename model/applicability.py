@@ -27,10 +27,31 @@ from model.tokens import (
 ADULT_YEARS: Final = 18
 # Codes of v3 ActCode: inpatient, its two kinds, short stay and observation in a bed.
 INPATIENT_CLASSES: Final = ("IMP", "ACUTE", "NONAC", "SS", "OBSENC")
+CLASS_WORDS: Final = {
+    "AMB": "ambulatory",
+    "EMER": "emergency",
+    "FLD": "in the field",
+    "HH": "at home",
+    "PRENC": "before admission",
+    "VR": "virtual",
+}
 LAST: Final = STRUCTURED_STATS.index("last")
 AGE_OF_LAST: Final = STRUCTURED_STATS.index("hours_since_last")
 PATCH_MEAN: Final = PATCH_STATS.index("mean")
 FEWEST_OUTSIDE: Final = 3  # one or two odd values are a patient, not another population
+# How the sentence of each reason begins, by the word that counts it.
+AGE_UNKNOWN: Final = "The chart does not state the patient's age"
+UNDER_AGE: Final = "The model is for adults"
+NOT_INPATIENT: Final = "The model is for inpatients"
+TOO_LITTLE: Final = "Too little data"
+UNLIKE: Final = "Unlike the training data"
+CODES: Final = {
+    "age-unknown": AGE_UNKNOWN,
+    "under-age": UNDER_AGE,
+    "not-inpatient": NOT_INPATIENT,
+    "too-little-data": TOO_LITTLE,
+    "out-of-distribution": UNLIKE,
+}
 
 
 @dataclass(frozen=True)
@@ -95,18 +116,18 @@ def check_patient(record: PatientRecord) -> tuple[list[str], list[str]]:
     reasons, warnings = [], []
     age = record.demographics.age_years
     if age is None:
-        reasons.append("The chart does not state the patient's age; the model is for adults.")
+        reasons.append(f"{AGE_UNKNOWN}; the model is for adults.")
     elif age < ADULT_YEARS:
-        reasons.append(f"The model is for adults; the patient is under {ADULT_YEARS} years old.")
+        reasons.append(f"{UNDER_AGE}; the patient is under {ADULT_YEARS} years old.")
     encounter_class = record.stay.encounter_class if record.stay else ""
     if not encounter_class:
         warnings.append(
             "The chart does not say whether this is an inpatient stay; the model is for inpatients."
         )
     elif encounter_class.upper() not in INPATIENT_CLASSES:
-        reasons.append(
-            f"The model is for inpatients; the encounter is of class {encounter_class[:20]}."
-        )
+        named = CLASS_WORDS.get(encounter_class.upper(), "")
+        words = f" ({named})" if named else ""
+        reasons.append(f"{NOT_INPATIENT}; the encounter is of class {encounter_class[:20]}{words}.")
     return reasons, warnings
 
 
@@ -121,14 +142,15 @@ def check_data(
     channels = np.unique(tokens.patch_channel)
     found = int(charted.sum()) + len(channels)
     if found < rules.minimum_variables:
+        plural = "variable" if found == 1 else "variables"
         reasons.append(
-            f"Too little data: {found} measured variables in the last {config.lookback_hours} "
+            f"{TOO_LITTLE}: {found} measured {plural} in the last {config.lookback_hours} "
             f"hours, and at least {rules.minimum_variables} are needed."
         )
     outside, compared = _outside(tokens, charted, rules)
     if outside >= FEWEST_OUTSIDE and outside > rules.maximum_share_outside * compared:
         reasons.append(
-            f"Unlike the training data: {outside} of {compared} measured variables lie outside "
+            f"{UNLIKE}: {outside} of {compared} measured variables lie outside "
             "the range that the model was trained on."
         )
     newest = _newest_hours(tokens, charted, config)
@@ -137,8 +159,9 @@ def check_data(
     pattern = availability_pattern(tokens.available)
     cases = rules.cases_by_pattern.get(pattern, 0)
     if cases < rules.rare_pattern_cases:
+        plural = "patient" if cases == 1 else "patients"
         warnings.append(
-            f"Only {cases} training patients had exactly these kinds of data "
+            f"Only {cases} training {plural} had exactly these kinds of data "
             f"({pattern.replace('+', ' and ')})."
         )
     return reasons, warnings
@@ -177,7 +200,13 @@ def applicability(
         reasons=tuple(reasons),
         warnings=tuple(warnings),
         available=tokens.available,
+        codes=tuple(code_of(reason) for reason in reasons),
     )
+
+
+def code_of(reason: str) -> str:
+    """Return the word that counts a reason."""
+    return next(code for code, head in CODES.items() if reason.startswith(head))
 
 
 def _ranges_to_json(ranges: Floats) -> list[list[float] | None]:

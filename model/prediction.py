@@ -120,6 +120,7 @@ class Applicability:
     reasons: tuple[str, ...] = ()  # sentences, one for each failed check
     warnings: tuple[str, ...] = ()  # sentences that limit, but do not forbid
     available: tuple[Modality, ...] = ()  # modalities that the record holds
+    codes: tuple[str, ...] = ()  # a short stable word for each reason: "too-little-data", ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cds_hooks.cards import Suggestion
 
@@ -13,6 +14,7 @@ class NextSteps:
 
     paragraphs: tuple[str, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
+    step_ids: Mapping[str, str] = field(default_factory=dict)  # by the suggestion's uuid
 
 
 NONE = NextSteps()

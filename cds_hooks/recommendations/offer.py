@@ -18,7 +18,7 @@ from cds_hooks.recommendations.library import load_steps
 from cds_hooks.recommendations.next_steps import NONE, NextSteps
 from cds_hooks.recommendations.orders import Orders, orders_of
 from cds_hooks.recommendations.patient_data import PatientData, patient_data
-from cds_hooks.recommendations.resources import created_by
+from cds_hooks.recommendations.resources import created_by, identifiers
 from cds_hooks.recommendations.step import Step
 from cds_hooks.risk_assessment import risk_assessment
 from cds_hooks.settings import Settings
@@ -27,6 +27,7 @@ from fhir_adapters.chart import Chart
 from model.prediction import Explanation, Prediction, TokenAttribution
 from model.record import PatientRecord
 
+KEEP_ESTIMATE = "(keep estimate)"  # counted like a step; no id of FHIR has parentheses
 _STRONGEST = 5
 _LINE_LIMIT = 160
 
@@ -66,9 +67,12 @@ class Recommender:
         if not offered:
             return NONE
         suggestions = [_suggestion(one, record, recommended(one, offered)) for one in offered]
+        names = [one.step.id for one in offered]
         if self.settings.recommendations.file_risk_assessment:
             suggestions.append(_filing(record, prediction, explanation))
-        return NextSteps((_block(offered, orders),), tuple(suggestions))
+            names.append(KEEP_ESTIMATE)
+        step_ids = {one.uuid: name for one, name in zip(suggestions, names, strict=True)}
+        return NextSteps((_block(offered, orders),), tuple(suggestions), step_ids)
 
     def _urgent(self, prediction: Prediction, explanation: Explanation) -> bool:
         """Whether the explained estimate is high enough, and its reasons can be relied on."""
@@ -138,21 +142,23 @@ def recommended(one: Offered, offered: list[Offered]) -> bool | None:
 
 
 def _suggestion(offered: Offered, record: PatientRecord, marked: bool | None) -> Suggestion:
-    step = offered.step
+    step, name = offered.step, str(uuid.uuid4())
     what = "order proposal" if step.kind == "ServiceRequest" else "task proposal"
     action = Action(
         "create",
         plain(f"Create a draft {what}: {step.activity['code']['text']}", _LINE_LIMIT),
-        created_by(step, record, offered.tokens),
+        created_by(step, record, offered.tokens, name),
     )
-    return Suggestion(plain(step.title, _LINE_LIMIT), str(uuid.uuid4()), (action,), marked)
+    return Suggestion(plain(step.title, _LINE_LIMIT), name, (action,), marked)
 
 
 def _filing(record: PatientRecord, prediction: Prediction, explanation: Explanation) -> Suggestion:
     resource = risk_assessment(record, prediction, explanation)
     del resource["id"]  # a server gives one when it creates
+    name = str(uuid.uuid4())
+    resource["identifier"] = identifiers(name)
     action = Action("create", "Create a RiskAssessment with this estimate", resource)
-    return Suggestion("Keep this estimate in the chart", str(uuid.uuid4()), (action,), False)
+    return Suggestion("Keep this estimate in the chart", name, (action,), False)
 
 
 def _block(offered: list[Offered], orders: Orders) -> str:

@@ -13,13 +13,19 @@ from model.record import PatientRecord
 _REASONS = ("Condition", "Observation", "DiagnosticReport", "DocumentReference")  # R4 allows these
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 _MOST_REASONS = 5
+_URI = "urn:ietf:rfc:3986"  # the system of identifiers that are URIs
 
 
 def created_by(
-    step: Step, record: PatientRecord, tokens: Sequence[TokenAttribution]
+    step: Step, record: PatientRecord, tokens: Sequence[TokenAttribution], suggestion_uuid: str
 ) -> dict[str, Any]:
     """Return what a clinician creates by accepting; ``tokens`` are the reasons it addresses."""
-    resource: dict[str, Any] = {"resourceType": step.kind, "status": "draft", "intent": "proposal"}
+    resource: dict[str, Any] = {
+        "resourceType": step.kind,
+        "identifier": identifiers(suggestion_uuid),
+        "status": "draft",
+        "intent": "proposal",
+    }
     resource["instantiatesCanonical"] = (
         [step.plan_url] if step.kind == "ServiceRequest" else step.activity["url"]
     )
@@ -44,6 +50,15 @@ def created_by(
         {"text": f"{step.title}. Proposed by decision support (research software). {cited}"}
     ]
     return resource
+
+
+def identifiers(suggestion_uuid: str) -> list[dict[str, str]]:
+    """Name what a suggestion creates, so that two clicks on it can be made one draft.
+
+    A client that creates with ``If-None-Exist: identifier=urn:ietf:rfc:3986|urn:uuid:...`` gets
+    the draft of the first click back.
+    """
+    return [{"system": _URI, "value": f"urn:uuid:{suggestion_uuid}"}]
 
 
 def reason_references(tokens: Iterable[TokenAttribution]) -> list[str]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapters.elements import dicts_of
+from fhir_adapters.elements import dicts_of, text_of
 from model.prediction import DeviceEvidence, StructuredEvidence, TokenAttribution
 
 ADDRESSES = "urn:meam:extension:addresses"  # of a PlanDefinition: "variable" and "organSystem"
 PUBLISHED = "urn:meam:extension:published"  # of a relatedArtifact: when the guideline came out
+NEWER = "urn:meam:extension:newer-edition"  # of a relatedArtifact: known, and not reviewed
 Resource = Mapping[str, Any]
 
 
@@ -22,6 +23,7 @@ class Citation:
     text: str  # organisation, title, place, year
     url: str
     published: str  # FHIR date: "2017-06"
+    newer: str = ""  # an edition that we know of and did not review
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Step:
     citations: tuple[Citation, ...]
     variables: frozenset[str]
     organ_systems: frozenset[str]
+    reviewed: str = ""  # FHIR date of the last review, "" if none is stated
+    approved: str = ""  # FHIR date on which somebody approved its use
 
     @property
     def kind(self) -> str:
@@ -75,6 +79,8 @@ def step_of(plan: Resource, activity: Resource) -> Step:
         citations=tuple(citations_of(plan)),
         variables=addressed(plan, "variable"),
         organ_systems=addressed(plan, "organSystem"),
+        reviewed=text_of(plan.get("lastReviewDate")),
+        approved=text_of(plan.get("approvalDate")),
     )
 
 
@@ -85,18 +91,17 @@ def citations_of(plan: Resource) -> list[Citation]:
             label=one.get("label", ""),
             text=one.get("citation", ""),
             url=one.get("url", ""),
-            published=next(
-                (
-                    extension.get("valueDate", "")
-                    for extension in dicts_of(one.get("extension"))
-                    if extension.get("url") == PUBLISHED
-                ),
-                "",
-            ),
+            published=_extension(one, PUBLISHED, "valueDate"),
+            newer=_extension(one, NEWER, "valueString"),
         )
         for one in dicts_of(plan.get("relatedArtifact"))
         if one.get("type") == "citation"
     ]
+
+
+def _extension(artifact: Resource, url: str, value: str) -> str:
+    held = (one for one in dicts_of(artifact.get("extension")) if one.get("url") == url)
+    return next((text_of(one.get(value)) for one in held), "")
 
 
 def addressed(plan: Resource, what: str) -> frozenset[str]:

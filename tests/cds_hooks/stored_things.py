@@ -9,6 +9,7 @@ from typing import Any
 from cds_hooks.audit import AuditHead, append_audit
 from cds_hooks.database import writing
 from cds_hooks.feedback import FeedbackItem
+from cds_hooks.kept_prediction import Finding, KeptPrediction, KeptTask
 from cds_hooks.keys import new_key
 from cds_hooks.store import Store, StoredCard
 from cds_hooks.stored_explanation import StoredExplanation
@@ -46,6 +47,26 @@ def a_card(card_uuid: str | None = None, **changes: Any) -> StoredCard:
         "suggestion_uuids": (str(uuid.uuid4()),),
     }
     return StoredCard(card_uuid or str(uuid.uuid4()), **values | changes)
+
+
+def a_prediction(probability: float | None = 0.4, **changes: Any) -> KeptPrediction:
+    """One answered hook; without a probability one that has no estimate."""
+    task = KeptTask("in_hospital_death", "in-hospital death", probability or 0.0, 0.14, "high")
+    finding: dict[str, Any] = {
+        name: changes.pop(name)
+        for name in ("answer", "codes", "explained", "subgroups", "bins", "bin_count", "tasks")
+        if name in changes
+    }
+    values: dict[str, Any] = {
+        "service_id": "meam-risk",
+        "hook_instance": "h",
+        "issuer": "open",
+        "patient_id": "pat-1",
+        "model": "m 1",
+        "duration_ms": 40.0,
+    }
+    finding = {"answer": "card", "tasks": () if probability is None else (task,)} | finding
+    return KeptPrediction(**values | changes, finding=Finding(**finding))
 
 
 def an_override(card_uuid: str, **changes: Any) -> FeedbackItem:

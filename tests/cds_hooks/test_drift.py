@@ -16,6 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from cds_hooks.drift import Drift, stability_figures, stability_index
+from cds_hooks.parts import parts_of
 from cds_hooks.settings import Settings
 from cds_hooks.telemetry import Figures, configure_logging
 from cds_hooks.warm_up import warm_up_record
@@ -23,7 +24,9 @@ from model.input_reference import InputReference
 from model.predictor import load_predictor
 from model.record import Demographics, DeviceSeries, Measurement, PatientRecord
 from tests.cds_hooks import world
+from tests.cds_hooks.conftest import Service
 
+URL = "/cds-services/meam-risk"
 EDGES = tuple(float(edge) for edge in range(1, 8))  # eight bins: below 1, 1 to 2, ... from 7 on
 REFERENCE = InputReference(
     {"lactate": EDGES, "device/heart_rate": EDGES}, lookback_s=48 * 3600.0, patch_s=6 * 3600.0
@@ -128,6 +131,34 @@ def test_a_drift_is_logged_once_and_so_is_its_end() -> None:
         ("input drift over", "lactate"),
     ]
     assert lines[0]["stability_index"] > 0.25
+
+
+def test_what_drifts_is_known_until_it_is_over() -> None:
+    chance = random.Random(4)
+    drift = Drift(REFERENCE, CollectorRegistry())
+    assert drift.seen(_record(7.5)) == {"lactate": 7}
+    assert drift.drifting() == (), "one value says nothing"
+    for _ in range(399):
+        drift.seen(_record(7.5))
+    assert drift.drifting() == ("lactate",)
+    for _ in range(12_000):
+        drift.seen(_record(chance.uniform(0, 8)))
+    assert drift.drifting() == ()
+
+
+def test_a_card_says_that_inputs_have_drifted(service: Service) -> None:
+    client = service()
+    (card,) = client.post(URL, json=world.hook_request()).json["cards"]
+    assert "differ from those that the model learnt from" not in card["detail"]
+    figures = parts_of(client.application).figures
+    figures.watch(REFERENCE, warn_from=0.25)
+    for _ in range(200):
+        figures.seen(_record(7.5))
+    (card,) = client.post(URL, json=world.hook_request()).json["cards"]
+    line = "- The patients of late differ from those that the model learnt from, in: Lactate."
+    assert line in card["detail"]
+    calm = client.post(URL, json=world.hook_request(world.calm_prefetch()))
+    assert calm.json == {"cards": []}
 
 
 def test_the_page_shows_the_index_and_no_value_of_a_patient() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cds_hooks.feedback import FeedbackItem, store_feedback
-from cds_hooks.feedback_report import Rate, driver_name, feedback_report, week_name
+from cds_hooks.feedback_report import driver_name, feedback_report, week_name
 from cds_hooks.keys import KeyRing
 from cds_hooks.override_reasons import OVERRIDE_REASONS
+from cds_hooks.rates import Rate
 from cds_hooks.store import Store
 from tests.cds_hooks import world
 from tests.cds_hooks.stored_things import COMMENT, KEY, a_card
@@ -118,6 +120,7 @@ def test_the_report_counts_cards_by_their_latest_outcome(told: Store) -> None:
         "byIndicator": report.to_json()["byIndicator"],
         "byDriver": report.to_json()["byDriver"],
         "byWeek": {"2026-W48": report.to_json()["all"]},
+        "byStep": report.to_json()["byStep"],
         "overrideReasons": {
             REASON.display: third,
             "no reason given": third,
@@ -156,6 +159,58 @@ def test_accepted_suggestions_are_counted_where_we_offered_them(store: Store) ->
     _say(store, other.card_uuid, "accepted", accepted_suggestions=("s-1",))
     report = feedback_report(store)
     assert (report.suggestions_accepted, report.unknown_items) == (2, 1)
+
+
+def _offering(store: Store, *steps: str) -> dict[str, str]:
+    """A card that offers steps; the suggestion of each, and the card as "card"."""
+    uuids = {step: str(uuid.uuid4()) for step in steps}
+    card = a_card(
+        suggestion_uuids=tuple(uuids.values()),
+        step_ids={suggestion: step for step, suggestion in uuids.items()},
+    )
+    store.record_answer([], [card], {})
+    return {**uuids, "card": card.card_uuid}
+
+
+def test_each_next_step_counts_the_cards_that_offered_it(store: Store) -> None:
+    for number in range(6):
+        offer = _offering(store, "repeat-lactate", "glucose-low-review")
+        if number < 3:
+            accepted = (offer["repeat-lactate"],)
+            _say(store, offer["card"], "accepted", accepted_suggestions=accepted)
+        elif number < 5:
+            _say(store, offer["card"], "overridden")
+    both = _offering(store, "repeat-lactate", "vte-assessment")
+    chosen = (both["repeat-lactate"], both["vte-assessment"])
+    _say(store, both["card"], "accepted", accepted_suggestions=chosen)
+    changed = _offering(store, "vte-assessment")
+    _say(store, changed["card"], "accepted", 1, accepted_suggestions=(changed["vte-assessment"],))
+    _say(store, changed["card"], "overridden", 2)
+    report = feedback_report(store)
+    sums = {name: (one.cards, one.answered, one.accepted) for name, one in report.by_step.items()}
+    assert sums == {
+        "repeat-lactate": (7, 6, 4),
+        "glucose-low-review": (6, 5, 0),
+        "vte-assessment": (2, 2, 1),
+    }
+    assert report.to_json()["byStep"]["repeat-lactate"]["accepted"]["share"] == 0.6667
+
+
+def test_the_time_to_feedback_is_the_users_own(store: Store) -> None:
+    _say(store, _card(store, "critical"), "accepted", 3)
+    _say(store, _card(store, "critical"), "overridden", 7)
+    _card(store, "critical")
+    assert sorted(feedback_report(store).delays_s) == [180.0, 420.0]
+
+
+def test_accepted_steps_are_told_once(store: Store) -> None:
+    offer = _offering(store, "repeat-lactate")
+    item = FeedbackItem(
+        offer["card"], "accepted", "2026-11-23T12:00:00Z", (offer["repeat-lactate"],)
+    )
+    first = store_feedback(store, "meam-risk", "open", (item,))
+    again = store_feedback(store, "meam-risk", "open", (item,))
+    assert (first.accepted_steps, again.accepted_steps) == (("repeat-lactate",), ())
 
 
 def test_another_issuer_cannot_speak_of_a_card(store: Store) -> None:

@@ -27,13 +27,21 @@ OLD = "b2xkIGtleSBvZiB0aGUgZml4dHVyZSwgMzIgYnl0ZXM="
 RING = KeyRing([NEW, OLD])
 CARDS = ("4e0a3a1e-3283-4575-ab82-028d55fe2719", "c9f4a1f0-58c9-4c6f-a5a7-1c0b9b0c6f11")
 COMMENT = "Comment of version 1: Größe"
+LINES = {1: 5, 2: 6}  # of the audit log after the migration
+every_version = pytest.mark.parametrize("old_version", [1, 2])
 
 
 @pytest.fixture
-def old_database(database_url: str) -> str:
-    """A database as schema version 1 left it."""
+def old_version() -> int:
+    """Tests that hold for other versions too say so by a parameter."""
+    return 1
+
+
+@pytest.fixture
+def old_database(database_url: str, old_version: int) -> str:
+    """A database as an older schema version left it."""
     kind = "postgresql" if "postgresql" in database_url else "sqlite"
-    script = (OLD_DATABASES / f"version_1.{kind}.sql").read_text(encoding="utf-8")
+    script = (OLD_DATABASES / f"version_{old_version}.{kind}.sql").read_text(encoding="utf-8")
     if kind == "sqlite":
         with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
             connection.executescript(script)
@@ -50,7 +58,8 @@ def _rows(store: Store, table: Any) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.execute(select(table))]
 
 
-def test_an_old_database_keeps_its_rows(old_database: str) -> None:
+@every_version
+def test_an_old_database_keeps_its_rows(old_database: str, old_version: int) -> None:
     store = Store(old_database, RING)
     payload = tables.explanations.c.payload
     for number, row in enumerate(_rows(store, tables.explanations)):
@@ -60,7 +69,10 @@ def test_an_old_database_keeps_its_rows(old_database: str) -> None:
     assert set(cards) == set(CARDS)
     assert cards[CARDS[0]]["drivers"] == '["structured/lactate", "note/0/1"]'
     assert cards[CARDS[0]]["created_s"] == datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()
-    assert [row["card_uuid"] for row in _rows(store, tables.suggestions)] == [CARDS[0]]
+    suggestions = _rows(store, tables.suggestions)
+    assert [row["card_uuid"] for row in suggestions] == list(CARDS[: len(suggestions)])
+    assert [row["step_id"] for row in suggestions] == [None] * old_version
+    assert _rows(store, tables.predictions) == []
     assert len(_rows(store, tables.replays)) == 2
     feedback = {row["outcome"]: row for row in _rows(store, tables.feedback)}
     assert all(row["known_card"] and row["known_suggestions"] for row in feedback.values())
@@ -70,6 +82,7 @@ def test_an_old_database_keeps_its_rows(old_database: str) -> None:
     store.close()
 
 
+@every_version
 def test_what_was_sent_to_the_old_version_is_a_repetition_for_the_new_one(
     old_database: str,
 ) -> None:
@@ -94,12 +107,22 @@ def test_the_audit_log_goes_on_and_says_what_was_done(old_database: str) -> None
     *_, line = sorted(_rows(store, tables.audit), key=lambda row: row["sequence"])
     assert line["event"] == "database migrated"
     assert line["facts"] == (
-        '{"explanations":2,"feedback":2,"from":1,"to":2,"unreadableComments":0,'
+        '{"explanations":2,"feedback":2,"from":1,"to":3,"unreadableComments":0,'
         '"unreadableExplanations":0}'
     )
     store.close()
 
 
+@pytest.mark.parametrize("old_version", [2])
+def test_a_sealed_log_goes_on_under_its_seal(old_database: str) -> None:
+    store = Store(old_database, RING)
+    lines = sorted(_rows(store, tables.audit), key=lambda row: row["sequence"])
+    assert verify_audit(store.engine, store.keys) == len(lines) == 6
+    assert (lines[-1]["event"], lines[-1]["facts"]) == ("database migrated", '{"from":2,"to":3}')
+    store.close()
+
+
+@every_version
 def test_patients_of_the_current_key_are_still_recognised(old_database: str) -> None:
     store = Store(old_database, RING)
     cards = {row["card_uuid"]: row["patient"] for row in _rows(store, tables.cards)}
@@ -139,7 +162,8 @@ def _columns(url: str) -> dict[str, Any]:
     return found
 
 
-def test_the_way_from_version_1_leads_to_what_is_created_today(
+@every_version
+def test_the_way_from_an_old_version_leads_to_what_is_created_today(
     old_database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     Store(old_database, RING).close()
@@ -154,20 +178,21 @@ def test_the_way_from_version_1_leads_to_what_is_created_today(
         assert _columns(old_database) == _columns(cluster.url(name))
 
 
+@every_version
 def test_a_step_that_fails_leaves_the_database_as_it_was(
-    old_database: str, monkeypatch: pytest.MonkeyPatch
+    old_database: str, old_version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> dict[str, int]:
         raise StoreError("the step failed")
 
     before = _columns(old_database)
-    steps = (*migrations._STEPS, migrations.Step(3, fails))
+    steps = (*migrations._STEPS, migrations.Step(4, fails))
     with monkeypatch.context() as patched, pytest.raises(StoreError, match="the step failed"):
         patched.setattr(migrations, "_STEPS", steps)
         Store(old_database, RING)
     assert _columns(old_database) == before
     store = Store(old_database, RING)
-    assert verify_audit(store.engine, store.keys) == 5
+    assert verify_audit(store.engine, store.keys) == LINES[old_version]
     store.close()
 
 
@@ -202,8 +227,9 @@ def _one_chain(stores: list[Store | Exception], lines: int) -> None:
             store.close()
 
 
-def test_workers_that_start_at_once_migrate_once(old_database: str) -> None:
-    _one_chain(_at_once(lambda: Store(old_database, RING)), lines=5)
+@every_version
+def test_workers_that_start_at_once_migrate_once(old_database: str, old_version: int) -> None:
+    _one_chain(_at_once(lambda: Store(old_database, RING)), lines=LINES[old_version])
 
 
 def test_workers_that_start_at_once_create_once(database_url: str) -> None:
@@ -214,7 +240,7 @@ def test_a_newer_database_is_refused_and_left_alone(database_url: str) -> None:
     store = Store(database_url, RING)
     with store.engine.begin() as connection:
         connection.execute(update(tables.schema).values(version=99))
-    message = "has schema version 99, and this program knows versions up to 2: a newer program"
+    message = "has schema version 99, and this program knows versions up to 3: a newer program"
     with pytest.raises(StoreError, match=message):
         Store(database_url, RING)
     with store.engine.connect() as connection:

@@ -14,11 +14,19 @@ from cds_hooks import tables
 from cds_hooks.audit_check import verify_audit
 from cds_hooks.database import writing
 from cds_hooks.feedback import store_feedback
+from cds_hooks.kept_prediction import finding_from
 from cds_hooks.keys import KeyRing, new_key
 from cds_hooks.re_encryption import keys_in_use, left_to_encrypt, re_encrypt, verifiable_key_ids
 from cds_hooks.store import Store
 from tests.cds_hooks import world
-from tests.cds_hooks.stored_things import COMMENT, KEY, a_card, an_explanation, an_override
+from tests.cds_hooks.stored_things import (
+    COMMENT,
+    KEY,
+    a_card,
+    a_prediction,
+    an_explanation,
+    an_override,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 NEW = new_key()
@@ -30,7 +38,8 @@ def cards(database_url: str) -> list[str]:
     """Four answered hooks with feedback, and one finding, under the old key."""
     store = Store(database_url, KeyRing([KEY]), clock=lambda: world.NOW)
     stored = [an_explanation() for _ in range(4)]
-    store.record_answer(stored, [a_card(one.card_uuid) for one in stored], {})
+    kept = [a_prediction(0.37) for _ in stored]
+    store.record_answer(stored, [a_card(one.card_uuid) for one in stored], {}, kept)
     items = tuple(an_override(one.card_uuid) for one in stored)
     store_feedback(store, "meam-risk", "open", items)
     place = tables.place(tables.shown_findings.c.payload, FINDING)
@@ -56,6 +65,10 @@ def _require_readable(database_url: str, keys: KeyRing, cards: list[str]) -> Non
     for card in cards:
         assert store.load_explanation(card).card_uuid == card
     with store.engine.connect() as connection:
+        for row in connection.execute(select(tables.predictions)):
+            place = tables.place(tables.predictions.c.payload, row.prediction_uuid)
+            (task,) = finding_from(store.keys.decrypt(row.payload, place)).tasks
+            assert task.probability == 0.37
         for row in connection.execute(select(tables.feedback)):
             place = tables.place(tables.feedback.c.comment, row.fingerprint)
             assert keys.decrypt(row.comment, place).decode() == COMMENT
@@ -71,7 +84,7 @@ def test_afterwards_the_new_key_is_enough(
 ) -> None:
     patient = rotated.patient_fingerprint("pat-1")
     left = left_to_encrypt(rotated)
-    assert left == 4 + 4 + 1 + 3, "explanations, comments, the finding, lasting secrets"
+    assert left == 4 + 4 + 4 + 1 + 3, "explanations, predictions, comments, finding, secrets"
     seen: list[int] = []
     done = re_encrypt(rotated, batch=3, progress=seen.append)
     assert (done.rows.total(), sum(seen), done.unreadable) == (left, left, [])
@@ -88,6 +101,7 @@ def test_the_keys_in_use_are_counted(rotated: Store) -> None:
     before = keys_in_use(rotated)
     assert before[old] == {
         "explanations.payload": 4,
+        "predictions.payload": 4,
         "feedback.comment": 4,
         "shown_findings.payload": 1,
         "lasting_secrets.secret": 3,

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from hypothesis import strategies as st
 
 from cds_hooks.cli import main
 from cds_hooks.errors import SettingsError
+from cds_hooks.feedback_report import feedback_report
+from cds_hooks.parts import parts_of
 from cds_hooks.recommendations.check import check_folder
 from cds_hooks.recommendations.conditions import ConditionFailed, holds
 from cds_hooks.recommendations.library import SHIPPED, load_steps
 from cds_hooks.recommendations.next_steps import NextSteps
-from cds_hooks.recommendations.offer import Recommender, applies, ranked
+from cds_hooks.recommendations.offer import KEEP_ESTIMATE, Recommender, applies, ranked
 from cds_hooks.recommendations.patient_data import nobody, patient_data
+from cds_hooks.recommendations.review import warnings
 from cds_hooks.recommendations.step import Step
 from cds_hooks.settings import Recommendations, Settings
 from cds_hooks.telemetry import configure_logging
@@ -254,7 +258,7 @@ def test_a_site_adds_replaces_and_switches_off(own: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "cause"),
     [
-        ('"status": "active",', '"status": "active"', "url|purpose|title", "not JSON"),
+        ('"status": "active",', '"status": "active"', "url|purpose|title|date", "not JSON"),
         ('"purpose"', '"purposes"', '"purposes"', "not FHIR R4: purposes"),
         ('"Consider reviewing', '"Give', '"title": "Give', "begins with 'Consider '"),
         ("valueDate", "valueString", "relatedArtifact", "citation needs"),
@@ -288,10 +292,74 @@ def test_the_command_lists_steps_with_citations_and_conditions(own: Path) -> Non
     assert check_folder(SHIPPED)[1] == []
     run = CliRunner().invoke(main, ["check-recommendations", str(own)])
     assert run.exit_code == 0
-    assert f"{len(STEPS) + 1} steps, no fault." in run.output
+    assert f"{len(STEPS) + 1} steps, no fault, " in run.output
     assert "site-glucose (yours): Consider reviewing treatment that lowers glucose" in run.output
     assert "10.2337/dc24-S016" in run.output
     assert "%glucose.valueQuantity.value < 70" in run.output
+
+
+def test_a_review_is_due_after_a_year(own: Path) -> None:
+    step = STEPS["hyperkalaemia-ecg"]
+    assert step.reviewed == "2026-11-24"
+    assert list(warnings(step, date(2027, 11, 24))) == []
+    assert list(warnings(step, date(2027, 11, 25))) == [
+        "last reviewed on 2026-11-24; the yearly review is overdue by 1 day"
+    ]
+    never = replace(step, reviewed="")
+    assert list(warnings(never, date(2026, 11, 24))) == [
+        "no lastReviewDate says when it was compared with its guideline"
+    ]
+
+
+@pytest.mark.parametrize(("reviewed", "last"), [("2024", "2025-12-31"), ("2025-02", "2026-02-28")])
+def test_a_date_without_a_day_means_its_last(reviewed: str, last: str) -> None:
+    step = replace(STEPS["hyperkalaemia-ecg"], reviewed=reviewed)
+    due = date.fromisoformat(last)
+    assert list(warnings(step, due)) == []
+    assert "overdue by 1 day" in next(warnings(step, due + timedelta(days=1)))
+
+
+def test_an_overdue_review_is_a_warning_and_no_fault(own: Path) -> None:
+    file = own / "site-glucose.plan.json"
+    file.write_text(file.read_text().replace('"lastReviewDate": "2026', '"lastReviewDate": "2023'))
+    run = CliRunner().invoke(main, ["check-recommendations", str(own)])
+    assert run.exit_code == 0
+    (row,) = (one for one in run.output.split("\n\n") if one.startswith("site-glucose"))
+    assert "warning     last reviewed on 2023-11-24; the yearly review is overdue by " in row
+    assert "approved: by nobody yet" in row
+
+
+def test_newer_editions_that_we_know_of_are_said() -> None:
+    newer = {name for name, step in STEPS.items() if any(one.newer for one in step.citations)}
+    assert {"sepsis-lactate", "repeat-lactate", "delirium-screen"} <= newer
+    said = list(warnings(STEPS["sepsis-lactate"], date(2026, 11, 24)))
+    assert said == [
+        "cites SCCM/ESICM Surviving Sepsis Campaign 2021; newer, and not reviewed: Surviving Sepsis"
+        " Campaign 2026, Critical Care Medicine, March 2026"
+    ]
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name in newer:
+        for one in STEPS[name].citations:
+            assert not one.newer or one.newer.split(",")[0] in text
+
+
+def test_two_clicks_on_one_suggestion_can_be_one_draft() -> None:
+    found = offered(MIXED, RAISING, file_risk_assessment=True)
+    for suggestion in found.suggestions:
+        resource = dict(suggestion.actions[0].resource or {})
+        assert resource["identifier"] == [
+            {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{suggestion.uuid}"}
+        ]
+    assert len({one.uuid for one in found.suggestions}) == len(found.suggestions) == 4
+
+
+def test_each_suggestion_knows_its_step() -> None:
+    found = offered(MIXED, RAISING, file_risk_assessment=True)
+    names = [found.step_ids[one.uuid] for one in found.suggestions]
+    assert names[-1] == KEEP_ESTIMATE
+    assert set(names[:-1]) <= set(STEPS)
+    by_title = {step.title: step.id for step in STEPS.values()}
+    assert names[:-1] == [by_title[one.label] for one in found.suggestions[:-1]]
 
 
 def test_every_step_is_cited_dated_and_worded_as_an_option() -> None:
@@ -339,6 +407,13 @@ def test_a_hook_answers_with_suggestions_and_feedback_links_to_them(
     }
     assert client.post(f"{URL}/feedback", json={"feedback": [accepted]}).status_code == 200
     assert json.loads(log.getvalue().splitlines()[-1])["unknown"] == 0
+    client.post(f"{URL}/feedback", json={"feedback": [accepted]})
+    report = feedback_report(parts_of(client.application).store)
+    tally = report.by_step["repeat-lactate"]
+    assert (tally.cards, tally.answered, tally.accepted) == (1, 1, 1)
+    figures = client.get("/metrics").get_data(as_text=True)
+    assert 'meam_next_steps_total{step="repeat-lactate",what="offered"} 1.0' in figures
+    assert 'meam_next_steps_total{step="repeat-lactate",what="accepted"} 1.0' in figures
 
 
 def test_an_order_in_prefetch_takes_the_suggestion_away(service: Service) -> None:

@@ -19,12 +19,11 @@ from cds_hooks.keys import KeyRing
 from cds_hooks.retention import overdue, purge
 from cds_hooks.store import Store
 from tests.cds_hooks import world
-from tests.cds_hooks.stored_things import KEY, a_card, an_explanation, an_override
+from tests.cds_hooks.stored_things import KEY, a_card, a_prediction, an_explanation, an_override
 
 DAY = timedelta(days=1)
-NOTHING = dict.fromkeys(
-    ("explanations", "replays", "findings", "suggestions", "cards", "feedback"), 0
-)
+KINDS = ("explanations", "replays", "findings", "suggestions", "cards", "predictions", "feedback")
+NOTHING = dict.fromkeys(KINDS, 0)
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def store(database_url: str) -> Iterator[Store]:
 def _answer(store: Store, life_h: float = 1.0) -> str:
     """One answered hook with feedback; returns the card's uuid."""
     stored = an_explanation(life_h)
-    store.record_answer([stored], [a_card(stored.card_uuid)], {})
+    store.record_answer([stored], [a_card(stored.card_uuid)], {}, [a_prediction()])
     store_feedback(store, "meam-risk", "open", (an_override(stored.card_uuid),))
     return stored.card_uuid
 
@@ -53,7 +52,10 @@ def test_explanations_go_when_they_expire_and_cards_after_their_time(store: Stor
     with pytest.raises(ExplanationNotFound):
         store.load_explanation(old)
     _at(store, 2)
-    everything = {"explanations": 1, "suggestions": 2, "cards": 2, "feedback": 2}
+    everything = {
+        "explanations": 1,
+        **dict.fromkeys(("suggestions", "cards", "predictions", "feedback"), 2),
+    }
     assert purge(store, DAY) == NOTHING | everything
     assert purge(store, DAY) == NOTHING
 

@@ -43,7 +43,7 @@ def _categories(resource: Mapping[str, Any]) -> set[str]:
     return {coding.get("code", "") for one in concepts for coding in one.get("coding", [])}
 
 
-def _prefetch(chart: Chart) -> dict[str, Any]:
+def prefetch_of(chart: Chart) -> dict[str, Any]:
     """Answer our own templates from a chart, as an EHR would."""
 
     def of(kind: str, categories: set[str]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _prefetch(chart: Chart) -> dict[str, Any]:
 
 
 def _request(chart: Chart) -> dict[str, Any]:
-    request = world.hook_request(_prefetch(chart))
+    request = world.hook_request(prefetch_of(chart))
     request["context"].update(patientId=chart.patient_id, encounterId=chart.encounter_id)
     return request
 

@@ -166,7 +166,9 @@ def test_old_audit_lines_are_archived(config: Path) -> None:
 
 def test_a_purge_can_be_tried_first(config: Path) -> None:
     answered(config)
-    words = "1 explanations, 0 replays, 0 findings, 0 suggestions, 0 cards, 0 feedback"
+    words = (
+        "1 explanations, 0 replays, 0 findings, 0 suggestions, 0 cards, 0 predictions, 0 feedback"
+    )
     assert succeed("purge", "--dry-run", "--config", config) == f"Over their time: {words}.\n"
     assert succeed("purge", "--config", config) == f"Deleted: {words}.\n"
     store = store_of(config)
@@ -179,9 +181,9 @@ def test_the_state_of_the_database(config: Path) -> None:
     assert "'meam database migrate' makes it" in succeed(*status)
     assert not (config.parent / "meam.sqlite").exists()
     said = succeed("database", "migrate", "--config", config)
-    assert said == "The database has schema version 2.\n"
+    assert said == "The database has schema version 3.\n"
     first, second = succeed(*status).splitlines()
-    assert first == "sqlite, schema version 2; this program has 2."
+    assert first == "sqlite, schema version 3; this program has 3."
     assert second.startswith("Over their time: 0 explanations")
 
 
@@ -225,5 +227,5 @@ def test_a_newer_database_is_one_sentence(config: Path) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: the database has schema version 9, and this program")
     assert succeed("database", "status", "--config", config) == (
-        "sqlite, schema version 9; this program has 2.\n"
+        "sqlite, schema version 9; this program has 3.\n"
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +19,7 @@ from markdown_it import MarkdownIt
 
 from cds_hooks.cards import Card
 from cds_hooks.escape import escaped, plain
+from cds_hooks.limits import _LEFT_OUT
 from cds_hooks.reasons import Moment, balance_sentence, quantity, reason_line
 from cds_hooks.settings import Settings, Thresholds
 from cds_hooks.wording import indicator, percent, write_card
@@ -172,10 +175,42 @@ def test_a_measured_value_has_value_unit_time_course_and_source() -> None:
         0.42,
     )
     assert _line(evidence, 0.5, ("Observation/12", "Observation/11")) == (
-        "- Moderately raises the risk: Lactate 4.1 mmol/L (2026-11-23 10:00 UTC, 2 h before;"
-        " range 1.2 to 4.1 in 5 values; rising by 0.42 an hour)"
+        "- Moderately raises the risk: Lactate 4.1 mmol/L (2026-11-23 10:00 UTC, 2 h ago;"
+        " range 1.2 to 4.1 in 5 values; rising by 0.42 mmol/L an hour)"
         " – source: Observation/12 and 1 more"
     )
+
+
+def test_a_steep_trend_is_written_out() -> None:
+    evidence = StructuredEvidence(
+        "glucose", "Glucose", "mg/dL", True, 180, "", world.NOW, 180, 530, 3, -123.4
+    )
+    assert "range 180 to 530 in 3 values; falling by 123 mg/dL an hour)" in _line(evidence)
+
+
+@pytest.mark.parametrize(("count", "words"), [(2, "both values alike"), (7, "all 7 values alike")])
+def test_values_that_do_not_differ_are_no_range(count: int, words: str) -> None:
+    evidence = StructuredEvidence(
+        "glasgow_coma_scale", "GCS", "{score}", True, 15, "", world.NOW, 15, 15, count, 0.0
+    )
+    assert f"just now; {words})" in _line(evidence)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        ((2026, 11, 22, 21), (2026, 11, 23, 3), "2026-11-22 22:00 to 2026-11-23 04:00 CET"),
+        ((2026, 10, 24, 22), (2026, 10, 25, 4), "2026-10-25 00:00 CEST to 05:00 CET, stale"),
+    ],
+)
+def test_a_patch_over_midnight_or_a_change_of_the_clocks(
+    start: tuple[int, ...], end: tuple[int, ...], words: str
+) -> None:
+    first, last = (datetime(*one, tzinfo=UTC) for one in (start, end))  # type: ignore[misc]
+    evidence = DeviceEvidence("heart_rate", "Heart rate", "/min", first, last, 90, 80, 99, 1.0)
+    token = TokenAttribution("t", "device", "none", evidence, ("X/1",), 0.5, 0.01, 0.1)
+    moment = Moment(world.NOW, ZoneInfo("Europe/Berlin"), timedelta(hours=24))
+    assert f"({words};" in reason_line(token, moment)
 
 
 def test_a_trend_within_the_noise_is_not_told() -> None:
@@ -192,9 +227,8 @@ def test_the_balance_of_each_modality() -> None:
         GroupAttribution("device", 0.2, 0.5, 8),
     ]
     assert balance_sentence(groups) == (
-        "All findings of a kind together, against an empty chart: laboratory results, charted"
-        " vital signs and background raise it; clinical notes lower it; monitor and wearable data"
-        " hardly change it."
+        "Compared with the estimate for an empty chart, all charted data together raise it; all"
+        " notes together lower it; all device data together hardly change it."
     )
     assert balance_sentence([GroupAttribution("renal", 1.0, 0.0, 3)]) == ""
 
@@ -211,12 +245,12 @@ def test_a_stale_value_says_so() -> None:
     evidence = StructuredEvidence(
         "lactate", "Lactate", "mmol/L", True, 4.1, "", world.NOW - timedelta(hours=60)
     )
-    assert "2 days before, stale" in _line(evidence)
+    assert "2 days ago, stale" in _line(evidence)
 
 
 def test_a_denial_is_quoted_whole_and_marked_absent() -> None:
     assert _line(SENTENCE) == (
-        "- Moderately raises the risk: Progress note (2026-11-23 07:00 UTC, 5 h before)"
+        "- Moderately raises the risk: Progress note (2026-11-23 07:00 UTC, 5 h ago)"
         " [says that this is ABSENT]: “Denies chest pain.” – source: X/1"
     )
 
@@ -255,7 +289,7 @@ def test_a_patch_of_device_data_has_its_time_and_coverage() -> None:
     )
     assert _line(evidence, 0.8, ("Observation/77",)) == (
         "- Strongly raises the risk: Heart rate 112 per min on average (2026-11-23 06:00 to"
-        " 2026-11-23 12:00 UTC; range 88 to 140; recorded 92 % of the time)"
+        " 12:00 UTC; range 88 to 140; recorded 92 % of the time)"
         " – source: Observation/77"
     )
 
@@ -266,6 +300,11 @@ def test_a_patch_of_device_data_has_its_time_and_coverage() -> None:
         (7.351, "[pH]", "7.35"),
         (38.5, "Cel", "38.5 °C"),
         (1234567, "pg/mL", "1,234,567 pg/mL"),
+        (99.96, "mg/dL", "100 mg/dL"),
+        (0.00002, "ng/mL", "0.00002 ng/mL"),
+        (0.0, "mmol/L", "0 mmol/L"),
+        (-4.25, "mmol/L", "-4.25 mmol/L"),
+        (79.96, "a", "79 years"),
         (0.0123, "ng/mL", "0.0123 ng/mL"),
         (1, "{bool}", "yes"),
         (0, "{bool}", "no"),
@@ -401,8 +440,11 @@ def test_at_most_five_reasons_the_strongest(tmp_path: Path) -> None:
     ("agreement", "words"),
     [
         (Agreement(0.8, 0.9, 4, 5), "SHAP and LIME agree on 4 of the 5 strongest note sentences"),
-        (Agreement(0.2, 0.1, 1, 5), "The methods disagree: read the reasons with caution."),
-        (Agreement(1.0, 1.0, None, None), "the model's attention and SHAP agree on 5 of the 5"),
+        (Agreement(0.2, 0.1, 1, 5), "the methods disagree, so read the reasons with caution. SHAP"),
+        (
+            Agreement(1.0, 1.0, None, None),
+            "the methods agree well. The model's attention and SHAP agree on 5 of the 5",
+        ),
         (Agreement(None, None, None, None), "too few findings to compare methods"),
         (Agreement(None, None, 0, 0), "too few findings to compare methods"),
     ],
@@ -424,9 +466,75 @@ def test_what_is_missing_or_left_out_is_said(tmp_path: Path) -> None:
     detail = _detail(tmp_path, report=report)
     limits = detail.partition("Limits of this answer:")[2]
     assert "- Monitor and wearable data: none available." in limits
-    assert "- Items of the chart that were not used, by reason: unit 2, status 1." in limits
-    assert "- Values that were used with a reservation, by reason: comparator 1." in limits
+    assert (
+        "- Not used from the chart: 2 items in a unit that does not fit; 1 item cancelled, entered"
+        " in error or not final. See the explanation." in limits
+    )
+    assert "- Used with a reservation: 1 value given as above or below a limit." in limits
     assert "- notice 5\n- 3 more; see the explanation." in limits
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        (0.04, "less than half of the average"),
+        (0.057, "about half of the average"),
+        (0.08, "about half of the average"),
+        (0.1, "below the average"),
+        (0.14, "about the average"),
+        (0.49, "3.5 times the average"),
+    ],
+)
+def test_the_ratio_to_the_average_fits_the_figures(
+    tmp_path: Path, probability: float, words: str
+) -> None:
+    settings = world.settings(tmp_path, show_low_risk=True)
+    detail = _detail(tmp_path, task={"probability": probability}, settings=settings)
+    assert f"14 % had this outcome: {words}." in detail
+
+
+def test_a_drift_is_said_on_an_estimate(tmp_path: Path) -> None:
+    prediction, explained = world.LinearPredictor()(RECORD)
+    settings = world.settings(tmp_path)
+    drifting = ("lactate", "device/heart_rate", "x_y", "creatinine")
+    write = partial(
+        write_card, prediction, explained, ReadingReport(), settings, "https://x/{}".format
+    )
+    quiet, warned = write(), write(drifting=drifting)
+    assert quiet is not None
+    assert warned is not None
+    line = (
+        "- The patients of late differ from those that the model learnt from, in: Lactate, Heart"
+        " rate (monitor), X y and 1 more. Its figures may be less accurate here than they were in"
+        " training."
+    )
+    assert line in warned.card.detail.splitlines()
+    assert "of late" not in quiet.card.detail
+    assert warned.card.indicator == quiet.card.indicator
+
+
+def test_a_drift_alone_is_no_reason_for_a_card(tmp_path: Path) -> None:
+    prediction, explained = world.LinearPredictor()(RECORD)
+    low = dataclasses.replace(prediction.tasks[0], probability=0.05, risk_group="low")
+    prediction = dataclasses.replace(prediction, tasks=(low,))
+    args = (prediction, explained, ReadingReport(), world.settings(tmp_path), "https://x/{}".format)
+    assert write_card(*args, drifting=("lactate",)) is None
+
+
+def test_each_reason_of_the_adapters_has_words() -> None:
+    """The first of two texts in a call or a tuple names why an item was left out."""
+    makers = {"UnreadableText", "Unreadable", "UnreadableSamples", "leave_out", "_line"}
+    found = set()
+    for path in (Path(__file__).parents[2] / "fhir_adapters").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            words = [one.value for one in node.args if isinstance(one, ast.Constant)]
+            if name in makers and words and isinstance(words[0], str):
+                found.add(words[0])
+    assert {"pdf", "empty", "absent", "unit", "implausible"} <= found
+    assert found <= set(_LEFT_OUT), found - set(_LEFT_OUT)
 
 
 def test_model_and_intended_use_are_said(tmp_path: Path) -> None:
@@ -439,6 +547,13 @@ def test_model_and_intended_use_are_said(tmp_path: Path) -> None:
 def test_times_are_shown_in_the_sites_zone(tmp_path: Path) -> None:
     settings = world.settings(tmp_path, display_time_zone="America/New_York")
     assert "2026-11-23 07:00 EST" in _detail(tmp_path, settings=settings)
+
+
+def test_the_summary_marks_a_stale_reason(tmp_path: Path) -> None:
+    old = dataclasses.replace(RECORD.measurements[0], time=world.NOW - timedelta(hours=30))
+    card = _card(tmp_path, dataclasses.replace(RECORD, measurements=(old,)))
+    assert card is not None
+    assert card.summary.endswith("; raised most by: Lactate (stale).")
 
 
 def test_the_summary_stays_short_with_long_names(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from model.applicability import (
+    CODES,
     ApplicabilityRules,
     central_range,
     check_data,
     check_patient,
+    code_of,
 )
 from model.record import Demographics, Stay
 from model.tokens import tokenize
@@ -49,14 +51,30 @@ def test_a_usual_adult_inpatient_passes(rules):
     [
         ({"demographics": Demographics("Patient/1", 17.9)}, "under 18 years old"),
         ({"demographics": Demographics("Patient/1")}, "does not state the patient's age"),
-        ({"stay": Stay("Encounter/1", "AMB")}, "the encounter is of class AMB"),
-        ({"stay": Stay("Encounter/1", "EMER")}, "the encounter is of class EMER"),
+        ({"stay": Stay("Encounter/1", "AMB")}, "the encounter is of class AMB (ambulatory)."),
+        ({"stay": Stay("Encounter/1", "EMER")}, "the encounter is of class EMER (emergency)."),
+        ({"stay": Stay("Encounter/1", "X9")}, "the encounter is of class X9."),
     ],
 )
 def test_other_patients_are_refused_with_the_reason(changes, reason):
     reasons, _ = check_patient(chart(**changes))
     assert len(reasons) == 1
     assert reason in reasons[0]
+
+
+def test_each_reason_has_a_word_that_counts_it(rules):
+    changes = (
+        ({"demographics": Demographics("Patient/1")}, "age-unknown"),
+        ({"demographics": Demographics("Patient/1", 17.9)}, "under-age"),
+        ({"stay": Stay("Encounter/1", "AMB")}, "not-inpatient"),
+        ({"measurements": (), "device_series": ()}, "too-little-data"),
+        ({"measurements": values_of(1.0, factor=50)}, "out-of-distribution"),
+    )
+    assert [code for _, code in changes] == list(CODES)
+    for changed, code in changes:
+        record = usual(**changed)
+        reasons = [*check_patient(record)[0], *data_of(record, rules)[0]]
+        assert code in [code_of(reason) for reason in reasons], reasons
 
 
 @pytest.mark.parametrize("stay", [None, Stay("Encounter/1", "")])
@@ -75,7 +93,7 @@ def test_too_little_data_says_how_much_there_is(rules):
     record = usual(measurements=measurements({"lactate": [(1, 2.0)]}), device_series=())
     reasons, _ = data_of(record, rules)
     assert reasons == [
-        "Too little data: 1 measured variables in the last 48 hours, and at least 5 are needed."
+        "Too little data: 1 measured variable in the last 48 hours, and at least 5 are needed."
     ]
 
 
