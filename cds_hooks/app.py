@@ -24,6 +24,7 @@ from cds_hooks.errors import (
     Unauthenticated,
     operation_outcome,
 )
+from cds_hooks.explanation_page.model_card import read_model_card
 from cds_hooks.explanation_page.routes import explanation_pages
 from cds_hooks.jwks import KeySets
 from cds_hooks.links import EXPLANATION_PATH
@@ -31,15 +32,17 @@ from cds_hooks.modes import Mode, ModeSwitch, recorder
 from cds_hooks.parts import Parts, install, parts_of
 from cds_hooks.pipeline import Predictor, new_adviser
 from cds_hooks.routes import blueprint
+from cds_hooks.sentence_cache import SentenceCache
 from cds_hooks.services import published_services
 from cds_hooks.settings import Settings, load_settings
 from cds_hooks.site_codes import site_codes
 from cds_hooks.store import Clock, Store, utc_now
+from cds_hooks.task_settings import check_tasks
 from cds_hooks.telemetry import Figures, configure_logging, logger, where
 from cds_hooks.trust import Caller
 from cds_hooks.warm_up import warm_up_record
 from fhir_adapters.client import new_session
-from model.predictor import load_predictor
+from model.predictor import load_predictor, task_names
 
 _HTTP_CODES = {404: "not-found", 405: "not-supported", 413: "too-long", 415: "not-supported"}
 
@@ -62,11 +65,15 @@ def create_app(
         logger().warning("open mode: callers are not authenticated")
     figures = Figures(shared=settings.workers > 1)
     if predictor is None:
+        check_tasks(settings, task_names(settings.checkpoint))
         predictor = loaded = load_predictor(
             settings.checkpoint,
             encoder_path=settings.encoder,
             stage=figures.stage,
             explained_task=settings.explained_task,
+            encoder_variant=settings.encoder_variant,
+            threads=settings.model_threads,
+            sentence_cache=_sentence_cache(settings, figures),
         )
         figures.watch(loaded.input_reference, settings.drift_from)
     predictor(warm_up_record())
@@ -78,7 +85,7 @@ def create_app(
     install(app, parts)
     app.register_blueprint(blueprint, url_prefix=settings.url_prefix or None)
     app.register_blueprint(
-        explanation_pages(parts.store, parts.adviser.links),
+        explanation_pages(parts.store, parts.adviser.links, read_model_card(settings.checkpoint)),
         url_prefix=settings.url_prefix + EXPLANATION_PATH.rstrip("/"),
     )
     app.before_request(_begin)
@@ -87,6 +94,17 @@ def create_app(
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _crashed)
     return app
+
+
+def _sentence_cache(settings: Settings, figures: Figures) -> SentenceCache | None:
+    if settings.sentence_cache is None:
+        return None
+    return SentenceCache(
+        settings.sentence_cache,
+        settings.key_ring(),
+        entries=settings.sentence_cache_entries,
+        on_use=figures.looked_up,
+    )
 
 
 def _parts(settings: Settings, predictor: Predictor, figures: Figures, clock: Clock) -> Parts:

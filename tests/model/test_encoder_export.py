@@ -18,6 +18,7 @@ import transformers
 from model.errors import SentenceEncoderDamaged, SentenceEncoderUnsupported
 from model.exported_encoder import ExportedEncoder, open_encoder, read_manifest
 from model.training.encoder_export import TOLERANCE, export_encoder
+from model.training.encoder_quantise import quantise_encoder
 from tests.model.tiny_encoders import KINDS, tiny_encoder
 
 SENTENCES = [
@@ -136,3 +137,14 @@ def test_weights_that_are_missing_are_not_made_up(folders: dict[str, Path], tmp_
     source = broken(folders["bert"], tmp_path / "source", num_hidden_layers=3)
     with pytest.raises(SentenceEncoderUnsupported, match="weights are missing"):
         export_encoder(source, tmp_path / "encoder")
+
+
+@pytest.mark.parametrize("kind", ["mpnet", "distilbert"])
+def test_an_exported_encoder_is_quantised_too(
+    folders: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    whole = export_encoder(folders[kind], tmp_path / "whole")
+    small = open_encoder(quantise_encoder(whole, tmp_path / "small"), threads=1)
+    parent = open_encoder(whole, threads=1)
+    assert (small.encode(SENTENCES) * parent.encode(SENTENCES)).sum(axis=1).min() > 0.98
+    assert (small.variant, small.parent) == ("int8", parent.identity)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import onnx
 import pytest
@@ -80,6 +82,35 @@ def test_chunks_do_not_change_the_answer(network, monkeypatch):
     whole = served.fuse(memory, mask).logits
     monkeypatch.setattr("model.onnx_network.CHUNK", 7)
     np.testing.assert_allclose(served.fuse(memory, mask).logits, whole, atol=1e-5, rtol=0)
+
+
+def served_with(network, threads):
+    graphs = encode_graph(network), fuse_graph(network)
+    return OnnxNetwork(*(g.SerializeToString() for g in graphs), threads=threads)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_do_not_change_the_answer(network, threads):
+    tokens = tokenize(chart(), CONFIG, embed)
+    mask = np.random.default_rng(0).random((200, tokens.token_count)) < 0.5
+    alone, shared = served_with(network, 1), served_with(network, threads)
+    expected, found = (one.fuse(one.encode(tokens), mask) for one in (alone, shared))
+    np.testing.assert_allclose(found.logits, expected.logits, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(found.attention, expected.attention, atol=1e-6, rtol=0)
+
+
+def test_busy_helpers_are_not_waited_for(network):
+    served = served_with(network, 2)
+    tokens = tokenize(chart(), CONFIG, embed)
+    mask = np.random.default_rng(0).random((200, tokens.token_count)) < 0.5
+    expected = served.fuse(served.encode(tokens), mask).logits
+    freed = threading.Event()
+    served._helpers.submit(freed.wait)  # another request keeps the only helper busy
+    try:
+        found = served.fuse(served.encode(tokens), mask).logits
+    finally:
+        freed.set()
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
 
 
 def test_keys_and_values_are_computed_once_a_patient(network):

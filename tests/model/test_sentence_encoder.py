@@ -82,8 +82,8 @@ def test_no_sentence_is_no_vector(encoder):
 def test_repeated_sentences_are_embedded_once(encoder, monkeypatch):
     encoder.encode(["Seen before."])
     seen = []
-    embed = encoder._embed
-    monkeypatch.setattr(encoder, "_embed", lambda s: seen.append(list(s)) or embed(s))
+    embed = encoder.embed
+    monkeypatch.setattr(encoder, "embed", lambda s: seen.append(list(s)) or embed(s))
     vectors = encoder.encode(["Seen before.", "New one.", "New one."])
     assert seen == [["New one."]]
     np.testing.assert_array_equal(vectors[1], vectors[2])
