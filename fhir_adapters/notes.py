@@ -30,11 +30,13 @@ from fhir_adapters.attachments import (
 from fhir_adapters.chart import Resource
 from fhir_adapters.documents import Document, read_document
 from fhir_adapters.note_text import NoteText, TextBlock, bounded, read_text, read_xhtml
-from fhir_adapters.sentences import split_sentences
+from fhir_adapters.recent_sentences import RecentSentences
 from fhir_adapters.succession import succession
 from model.record import Note, ReportLine, Sentence
 
 __all__ = ["NotesReading", "attachment_urls", "read_notes"]
+
+_RECENT = RecentSentences()  # one for the process: what it holds follows from the texts alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +202,7 @@ def _note(document: Document, blocks: Sequence[TextBlock]) -> Note:
     time = document.known_since.time
     sentences: list[Sentence] = []
     for block in blocks:
-        sentences += split_sentences(
-            block.text, block.section, wrapped=block.wrapped, year=time.year
-        )
+        sentences += _RECENT.split(block.text, block.section, wrapped=block.wrapped, year=time.year)
     return Note(document.note_type, time, tuple(sentences), document.source)
 
 

@@ -136,21 +136,20 @@ def _parse(data: dict[str, Any]) -> tuple[Floats, dict[str, npt.NDArray[np.bool_
     if len(text) > LONGEST_DATA:
         raise UnreadableSamples("value", "has more SampledData than is read at once")
     tokens = text.split()  # also at the no-break spaces that are sent
+    # A signal repeats a few hundred different texts: each is read once, letters among them.
     try:
-        return np.fromiter(map(float, tokens), np.float64, len(tokens)), {}
-    except ValueError:  # letters among the numbers, the rarer case
-        pass
-    limited = {
-        letter: np.fromiter((token == letter for token in tokens), bool, len(tokens))
-        for letter in "LU"
-    }
-    try:
-        numbers = (np.nan if token in _LETTERS else float(token) for token in tokens)
-        return np.fromiter(numbers, np.float64, len(tokens)), limited
+        read = {token: np.nan if token in _LETTERS else float(token) for token in set(tokens)}
     except ValueError as problem:
         raise UnreadableSamples("value", "has SampledData with a sample that is no number") from (
             problem
         )
+    numbers = np.fromiter(map(read.__getitem__, tokens), np.float64, len(tokens))
+    limited = {
+        letter: np.fromiter(map(letter.__eq__, tokens), bool, len(tokens))
+        for letter in "LU"
+        if letter in read
+    }
+    return numbers, limited
 
 
 def _offsets(data: dict[str, Any], count: int) -> tuple[Floats, float | None, float]:

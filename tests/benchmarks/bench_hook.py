@@ -26,7 +26,7 @@ from fhir_adapters.chart import Chart
 from fhir_adapters.datasets.sample_patients import sample_charts
 
 ROUNDS = 12
-READY_S = 60.0
+READY_S = 180.0
 CATEGORIES = {"vitalSigns": "vital-signs", "laboratory": "laboratory", "deviceData": "activity"}
 
 
@@ -94,7 +94,7 @@ def service(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         f'profile = "development"\nmode_auth = "open"\nbind = "{bind}"\n'
         f'public_base_url = "http://{bind}"\nkey_file = "{folder / "keys"}"\n'
         f'database_url = "sqlite:///{folder / "meam.sqlite"}"\n'
-        "show_low_risk = true\ndeadline_ms = 9000\n"
+        "show_low_risk = true\ndeadline_ms = 9000\nhard_limit_ms = 60000\n"
     )
     command = [sys.executable, "-m", "gunicorn", "-c", "python:cds_hooks.gunicorn_conf"]
     with (folder / "log").open("wb") as log:
