@@ -36,6 +36,7 @@ NOT_RUN = {
     "meam train --bulk export --labels outcomes.csv --output our-checkpoint": (
         "is tested on a cohort that is large enough in tests/cds_hooks"
     ),
+    "meam export --edge meam-edge": "takes a minute; runs in tests/cds_hooks/test_edge.py",
     "python -m conformance.ehr --fhir http://127.0.0.1:8085/fhir --service http://127.0.0.1:8086": (
         "stays in the foreground; runs in tests/test_demo.py"
     ),
