@@ -1,6 +1,7 @@
 # make demo   the main job: FHIR server, service and practice EHR with sample patients
 # make test   style, types and all tests
 # make bench  the benchmarks
+# make pictures  draw the screenshots of the documents again
 # make train  train the shipped checkpoint again (DATA=folder with the open data sets)
 # make clean  remove what the other commands made
 #
@@ -21,7 +22,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test bench train clean debian-packages
+.PHONY: help demo test bench train pictures clean debian-packages medplum-server
 .DELETE_ON_ERROR:
 
 help:
@@ -30,7 +31,7 @@ help:
 demo: $(VENV)/.serving $(FHIR_VENV)/.installed
 	@$(BIN)/python -m cds_hooks.cli demo $(DEMO_OPTIONS)
 
-test: $(VENV)/.development $(FHIR_VENV)/.installed debian-packages
+test: $(VENV)/.development $(FHIR_VENV)/.installed debian-packages medplum-server
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -39,6 +40,9 @@ test: $(VENV)/.development $(FHIR_VENV)/.installed debian-packages
 bench: $(VENV)/.development $(FHIR_VENV)/.installed
 	@for file in tests/benchmarks/bench_*.py; do \
 	  $(BIN)/python -m tests.benchmarks.$$(basename $$file .py) || exit 1; done
+
+pictures: $(VENV)/.development $(FHIR_VENV)/.installed debian-packages
+	$(BIN)/python -m tests.pictures --docs
 
 train: $(VENV)/.development
 	$(BIN)/python -m cds_hooks.cli train --data $(DATA)
@@ -94,6 +98,14 @@ $(FHIR_VENV)/.installed: requirements-fhir-server.txt
 	@touch $@
 
 , := ,
+
+# A second FHIR server for the tests, from npm. Without npm they are skipped and say so.
+medplum-server: $(VENV)/.development
+	@if command -v npm >/dev/null; then mkdir -p build; \
+	  $(BIN)/python -m tests.medplum_server >build/npm.log 2>&1 || { \
+	    echo "The second FHIR server could not be installed: the tests that need it are skipped \
+(details: build/npm.log)."; [ -z "$$CI" ] || exit 1; }; \
+	else echo "npm is not installed here: the tests that need a second FHIR server are skipped."; fi
 
 # Browser, PostgreSQL and a proxy for the tests, where they are missing and this user may install them.
 # Elsewhere the tests that need them are skipped and say so.

@@ -41,6 +41,7 @@ class Searcher:
         }
         self._by_code: dict[tuple[Query, ...], Collected] = {}
         self._by_code_lock = threading.Lock()
+        self._no_statement = False  # asked for in vain; once is enough for one request
 
     def search(self, text: str, collected: Collected) -> None:
         """Answer a search, or a read (``Patient/1``), into ``collected``. Raises FhirError."""
@@ -54,6 +55,8 @@ class Searcher:
             self._run(first, collected)
         except FhirRejected as refusal:
             self._search_otherwise(query, first, refusal, collected)
+        else:
+            self._search_again_if_empty(query, first, collected)
 
     def search_if_offered(self, text: str, collected: Collected) -> None:
         """Answer a search if the server says that it offers it; else leave ``collected`` empty.
@@ -73,6 +76,21 @@ class Searcher:
     def follow(self, page: Page, collected: Collected) -> None:
         """Read the pages after one that is at hand."""
         self._pagers["strict"].follow(page, collected.source, collected)
+
+    def _search_again_if_empty(self, query: Query, first: _Attempt, collected: Collected) -> None:
+        """Ask again in the server's own words where it found nothing and does not list all of ours.
+
+        Medplum's router finds nothing for a parameter that it does not know, strict handling or
+        not, and says nothing of it: that would be an error taken for an empty chart.
+        """
+        if collected.resources:
+            return
+        capabilities = self._capabilities_if_readable()
+        if capabilities is None or not capabilities.offers(query.resource_type):
+            return
+        fitted = plan_search(query, capabilities, self._codes)
+        if fitted.queries != first.plan.queries:
+            self._run(_Attempt(fitted), collected)
 
     def _search_otherwise(
         self, query: Query, first: _Attempt, refusal: FhirRejected, collected: Collected
@@ -108,9 +126,12 @@ class Searcher:
         yield _Attempt(replace(plan, notes=(*plan.notes, note)), "lenient")
 
     def _capabilities_if_readable(self) -> Capabilities | None:
+        if self._no_statement:
+            return None
         try:
             return self._server.capabilities()
         except (FhirTemporaryError, FhirFatalError):
+            self._no_statement = True
             return None  # the refusal of the search is what gets reported
 
     def _run(self, attempt: _Attempt, collected: Collected) -> None:

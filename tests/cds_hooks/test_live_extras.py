@@ -166,7 +166,10 @@ def listing(httpserver: HTTPServer) -> HTTPServer:
 
 PLAIN = {
     kind: ["patient", "date", "category", "code", "status"]
-    for kind in ("Patient", "Encounter", "Observation", "DocumentReference", "DiagnosticReport")
+    for kind in (
+        *("Patient", "Encounter", "Observation", "DocumentReference", "DiagnosticReport"),
+        *("ServiceRequest", "Task"),
+    )
 }
 
 

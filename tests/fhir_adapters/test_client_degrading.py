@@ -139,6 +139,32 @@ def test_a_filter_the_server_lacks_is_left_out_and_reported(httpserver: HTTPServ
     assert "does not support the parameter 'device'" in result.incomplete[0].sentence
 
 
+def test_nothing_found_for_a_filter_the_server_lacks_is_asked_again_without_it(
+    httpserver: HTTPServer,
+) -> None:
+    """As Medplum's router answers: nothing instead of a refusal, though strict was asked for."""
+
+    def silent(request: Request) -> Response:
+        known = {"patient", "category"}
+        unknown = [name for name in request.args if name not in known and name[0] != "_"]
+        return json_response(bundle() if unknown else bundle(observation("1")))
+
+    known = statement(Observation=["patient", "category"])
+    httpserver.expect_request("/fhir/metadata").respond_with_json(known)
+    httpserver.expect_request("/fhir/Observation").respond_with_handler(silent)
+    result = client_of(httpserver).search(f"{LABS}&date=ge2026-03-01")
+    assert (ids(result), reasons(result)) == (["1"], ["unsupported-parameter"])
+
+
+def test_nothing_found_in_the_servers_own_words_is_nothing(httpserver: HTTPServer) -> None:
+    known = statement(Observation=["patient", "category"])
+    httpserver.expect_request("/fhir/metadata").respond_with_json(known)
+    httpserver.expect_request("/fhir/Observation").respond_with_json(bundle())
+    result = client_of(httpserver).search(LABS)
+    assert (result.resources, result.incomplete) == ((), ())
+    assert len(searches(httpserver)) == 1
+
+
 def test_who_the_patient_is_is_never_left_out() -> None:
     plan = plan_search(Query.parse(LABS), capabilities(Observation=["date"]), ())
     assert plan.queries[0].names() == ["patient", "category"]
