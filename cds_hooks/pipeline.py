@@ -95,7 +95,13 @@ class Adviser:
         with stage("card"):
             steps = self.recommender.offer(chart, record, prediction, explanation)
             written = write_card(
-                prediction, explanation, record.report, self.settings, self.links.url, steps
+                prediction,
+                explanation,
+                record.report,
+                self.settings,
+                self.links.url,
+                steps,
+                self.figures.drifting(),
             )
         return Advice(record, prediction, explanation, written)
 

@@ -18,7 +18,7 @@ from cds_hooks.feedback import parse_feedback, store_feedback
 from cds_hooks.icon import icon_png
 from cds_hooks.parts import Parts, parts_of
 from cds_hooks.pipeline import Advice
-from cds_hooks.remember import remember
+from cds_hooks.remember import kept_prediction, remember
 from cds_hooks.request import (
     HookRequest,
     missing_patient_of_scope,
@@ -72,7 +72,11 @@ def invoke(service_id: str) -> Response:
         _require_in_time(parts, arrived_s)
         with parts.figures.stage("store"):
             shown = parts.cool_downs.quieten(advice, hook_request, caller)
-            head = remember(parts, hook_request, service, caller, shown)
+            bins = parts.figures.seen(advice.record)
+            kept = kept_prediction(
+                parts, hook_request, service, caller, advice, shown, bins, arrived_s
+            )
+            head = remember(parts, hook_request, service, caller, shown, kept)
             parts.cool_downs.note(advice, shown, hook_request, caller)
     g.facts.update(audit_sequence=head.sequence, audit_signature=head.signature)
     return _cards(service, parts, caller, shown)
@@ -89,6 +93,7 @@ def feedback(service_id: str) -> Response:
     items = parse_feedback(parse_json(_json_body(), most_values=_MOST_FEEDBACK_VALUES))
     receipt = store_feedback(parts.store, service_id, caller.iss, items)
     parts.figures.feedback(Counter(item.outcome for item in items))
+    parts.figures.steps("accepted", receipt.accepted_steps)
     g.facts.update(stored=receipt.stored, repeated=receipt.repeated, unknown=receipt.unknown)
     return empty_response(200)
 
@@ -188,7 +193,6 @@ def _require_in_time(parts: Parts, arrived_s: float) -> None:
 def _cards(service: ServiceDefinition, parts: Parts, caller: Caller, advice: Advice) -> Response:
     cards: tuple[Card, ...] = (advice.written.card,) if advice.written else ()
     parts.figures.advised(service.id, cards[0].indicator if cards else "none")
-    parts.figures.seen(advice.record)
     if advice.explanation is not None:
         parts.figures.explained(advice.explanation)
     if not advice.prediction.tasks:
@@ -203,6 +207,8 @@ def _cards(service: ServiceDefinition, parts: Parts, caller: Caller, advice: Adv
     g.facts["cards"] = len(cards)
     if parts.settings.mode == "shadow":
         cards = ()
+    elif advice.written is not None:
+        parts.figures.steps("offered", advice.written.offered_steps)
     cards = tuple(replace(one, links=_agreed_links(one, caller)) for one in cards)
     supported = bool(caller.issuer and caller.issuer.action_selection_behavior)
     body = cards_response(cards, action_selection_supported=supported)

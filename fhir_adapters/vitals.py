@@ -17,6 +17,7 @@ from fhir_adapters.devices import ChannelCollector, device_of, is_device_observa
 from fhir_adapters.measurement_quality import is_faulty, is_oximeter_status, unusable_status
 from fhir_adapters.quantities import canonical_number, implausible_sentence
 from fhir_adapters.reading_log import ReadingLog, quoted
+from fhir_adapters.reference_ranges import NO_RANGE, reference_range
 from fhir_adapters.sampled_data import UnreadableSamples, read_samples, samples_start_s
 from fhir_adapters.subjects import Ownership
 from fhir_adapters.times import Moment, effective_moment, parse_moment, proof_of_existence
@@ -193,6 +194,9 @@ class ObservationReader:
         number = canonical_number(value, variable, source, self._log)
         if number is None:
             return
+        normal = NO_RANGE
+        if "referenceRange" in element and not variable.read_as:
+            normal = reference_range(element, value, variable)
         if variable.read_as:
             number = number * variable.read_as_factor + variable.read_as_offset
             variable = load_variables()[variable.read_as]
@@ -204,7 +208,7 @@ class ObservationReader:
             return
         flag = _interpretation(interpretation) if interpretation is not None else None
         self._measurements.append(
-            Measurement(variable.name, number, variable.unit, time, source, flag)
+            Measurement(variable.name, number, variable.unit, time, source, flag, *normal)
         )
 
     def _add_coma_total(self, read: list[Measurement], source: str) -> None:

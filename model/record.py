@@ -30,6 +30,8 @@ class Measurement:
     time: datetime  # when it was true of the patient (effective time, UTC)
     source: str  # "Observation/123"
     interpretation: str | None = None  # the laboratory's own flag: "H", "LL", ...
+    reference_low: float | None = None  # the laboratory's own range, in ``unit``; shown to people,
+    reference_high: float | None = None  # never an input of the model
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ _COLUMNS = 300  # the lowest and highest point of each is drawn, so that no peak
 _GAP_FACTOR = 5.0  # a silence of so many usual intervals breaks the curve
 _SHORTEST_GAP_S = 60.0
 _PAD = 5.0  # keeps dots off the axis
+_BAND_SHOWN = 0.15  # of the way to a usual range that no value is in: so much of the range itself
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,9 +59,27 @@ class Axes:
         return round(low + share * (high - low), 1)
 
 
-def axes_for(frame: Frame, start_s: float, end_s: float, values: Floats) -> Axes:
-    """Return the axes that hold all values."""
+def axes_for(
+    frame: Frame,
+    start_s: float,
+    end_s: float,
+    values: Floats,
+    usual: tuple[float | None, float | None] = (None, None),
+) -> Axes:
+    """Return the axes that hold all values, and of the usual range what shows where they stand.
+
+    Values inside the range are drawn in the whole of it, so that a small change stays small;
+    for values outside, its nearest edge is shown.
+    """
     low, high = float(values.min()), float(values.max())
+    usual_low, usual_high = usual
+    if usual_high is not None and low > usual_high:
+        low = usual_high - _BAND_SHOWN * (high - usual_high)
+    elif usual_low is not None and high < usual_low:
+        high = usual_low + _BAND_SHOWN * (usual_low - low)
+    elif (usual_low is None or low >= usual_low) and (usual_high is None or high <= usual_high):
+        low = low if usual_low is None else usual_low
+        high = high if usual_high is None else usual_high
     if high - low < 1e-9:  # a flat line is drawn in the middle
         low, high = low - 1.0, high + 1.0
     return Axes(frame, start_s, end_s, low, high)

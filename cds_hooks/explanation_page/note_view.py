@@ -15,6 +15,7 @@ _COMPARED = 8
 _LEVELS = (0.2, 0.4, 0.7)  # shares of a full mark; weaker sentences are not marked
 _SENTENCES_SHOWN = 150  # of one note; a discharge letter has 60
 _CHARACTERS_SHOWN = 1500  # of one sentence; beyond that it is a table or an attack
+_NOTES_CHARACTERS = 120_000  # of all notes together, the newest first: 40 pages of paper
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,13 @@ def note_views(
     numbers = {token.token_id: i for i, token in enumerate(ordered[:_COMPARED], start=1)}
     by_id = {token.token_id: token for token in ordered}
     largest = _full_mark(tokens, ordered)
-    views = [_note_view(index, note, by_id, numbers, largest) for index, note in enumerate(notes)]
-    return tuple(reversed(views)), _comparison(ordered[:_COMPARED])
+    views: list[NoteView] = []
+    left = _NOTES_CHARACTERS
+    for index in reversed(range(len(notes))):
+        view = _note_view(index, notes[index], left, by_id, numbers, largest)
+        left -= sum(len(sentence.text) for sentence in view.sentences)
+        views.append(view)
+    return tuple(views), _comparison(ordered[:_COMPARED])
 
 
 def _full_mark(tokens: Sequence[TokenAttribution], ordered: Sequence[TokenAttribution]) -> float:
@@ -85,6 +91,7 @@ def _full_mark(tokens: Sequence[TokenAttribution], ordered: Sequence[TokenAttrib
 def _note_view(
     index: int,
     note: Note,
+    characters: int,
     by_id: Mapping[str, TokenAttribution],
     numbers: Mapping[str, int],
     largest: float,
@@ -92,6 +99,9 @@ def _note_view(
     views: list[SentenceView] = []
     section = ""
     for position, sentence in enumerate(note.sentences[:_SENTENCES_SHOWN]):
+        if characters <= 0:
+            break
+        characters -= min(len(sentence.text), _CHARACTERS_SHOWN)
         token_id = f"note/{index}/{position}"
         heading = sentence.section if sentence.section != section else ""
         section = sentence.section

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,19 +14,21 @@ from cds_hooks.explanation_page.figures import (
     clock,
     logit_text,
     number,
+    signed,
     unit_text,
     value_text,
 )
 from cds_hooks.reasons import HEADINGS
 from model.prediction import (
     DeviceEvidence,
-    GroupAttribution,
     SentenceEvidence,
     StructuredEvidence,
     TokenAttribution,
 )
 
 _SHOWN_EACH = 8
+_SHOWN_FIRST = 3
+_VISIBLE_LOGIT = 0.005  # what is weaker rounds to 0.00
 _FLAGS = ("negated", "historical", "family", "hypothetical")
 _FLAG_WORDS = {
     "negated": "negated",
@@ -51,7 +54,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One modality or organ system with its exact sum."""
+    """Several findings with their exact sum."""
 
     title: str
     bar: Bar
@@ -100,7 +103,10 @@ def not_measured(tokens: Sequence[TokenAttribution], now: datetime) -> ReasonTab
     """Return the variables whose absence itself moved the prediction."""
     scale = token_scale(tokens)
     own = strongest(token for token in tokens if not is_measured(token))
-    rows = tuple(reason(token, scale, now) for token in own[:_SHOWN_EACH])
+    visible = [token for token in own if abs(token.shap_logit) >= _VISIBLE_LOGIT]
+    rows = tuple(  # the table's heading says that they were not measured
+        dataclasses.replace(reason(token, scale, now), value="") for token in visible[:_SHOWN_EACH]
+    )
     return ReasonTable("Not measured", rows, len(own) - len(rows))
 
 
@@ -119,18 +125,29 @@ def reason(token: TokenAttribution, scale: Scale, now: datetime) -> Reason:
     )
 
 
-def groups(attributions: Sequence[GroupAttribution]) -> tuple[Group, ...]:
-    """Return the sums as rows, the strongest first, on a scale of their own."""
-    scale = scale_for((one.shap_logit, one.standard_error_logit) for one in attributions)
-    ordered = sorted(attributions, key=lambda one: -abs(one.shap_logit))
+def strongest_reasons(
+    tokens: Sequence[TokenAttribution], now: datetime, *, raises: bool
+) -> tuple[Reason, ...]:
+    """Return the few measured findings that raise, or lower, the prediction most."""
+    own = strongest(t for t in tokens if is_measured(t) and (t.shap_logit > 0) == raises)
+    scale = token_scale(tokens)
     return tuple(
-        Group(
-            title=group_title(one.group),
-            bar=scale.bar(one.shap_logit, one.standard_error_logit),
-            logit=logit_text(one.shap_logit, one.standard_error_logit),
-            tokens=one.token_count,
-        )
-        for one in ordered
+        reason(token, scale, now)
+        for token in own[:_SHOWN_FIRST]
+        if abs(token.shap_logit) >= _VISIBLE_LOGIT
+    )
+
+
+def measured_and_not(tokens: Sequence[TokenAttribution]) -> tuple[Group, ...]:
+    """Return what all values did to the prediction, and what not measuring did: exact sums."""
+    parts = (
+        ("Everything that was measured or written", [t for t in tokens if is_measured(t)]),
+        ("What was never measured", [t for t in tokens if not is_measured(t)]),
+    )
+    sums = [(title, sum(t.shap_logit for t in own), len(own)) for title, own in parts]
+    scale = scale_for((total, 0.0) for _, total, _ in sums)
+    return tuple(
+        Group(title, scale.bar(total), signed(total), count) for title, total, count in sums
     )
 
 
@@ -184,9 +201,9 @@ def _direction(evidence: StructuredEvidence) -> str:
     """Call a course rising or falling when a day of it would cross half of the observed range."""
     trend, low, high = evidence.trend_per_hour, evidence.minimum, evidence.maximum
     if trend is None or low is None or high is None or low == high:
-        return "steady"
+        return "unchanged"
     if abs(trend) * 24 < (high - low) / 2:
-        return "steady"
+        return "no overall trend"
     return "rising" if trend > 0 else "falling"
 
 

@@ -16,7 +16,9 @@ from cds_hooks.errors import (
     LinkInvalid,
     StoreUnavailable,
 )
+from cds_hooks.explanation_page.model_card import ModelCard
 from cds_hooks.explanation_page.page import page_of
+from cds_hooks.explanation_page.visible import visible
 from cds_hooks.links import EXPLANATION_PATH, ExplanationLinks
 from cds_hooks.store import Store
 
@@ -56,8 +58,10 @@ UNREADABLE = (
 )
 
 
-def explanation_pages(store: Store, links: ExplanationLinks) -> Blueprint:
-    """Return the blueprint of the explanation pages and of their style sheet."""
+def explanation_pages(
+    store: Store, links: ExplanationLinks, model_card: ModelCard | None = None
+) -> Blueprint:
+    """Return the blueprint of the explanation pages, of their style sheet and of the model card."""
     pages = Blueprint(
         "explanation_page",
         __name__,
@@ -66,11 +70,20 @@ def explanation_pages(store: Store, links: ExplanationLinks) -> Blueprint:
         static_folder="static",
         static_url_path="/static",
     )
-    pages.get("/<token>", endpoint="show")(partial(_show, store, links))
+    pages.get("/<token>", endpoint="show")(partial(_show, store, links, model_card))
+    if model_card is not None:
+        pages.get("/model-card", endpoint="model_card")(partial(_show_model_card, model_card))
     return pages
 
 
-def _show(store: Store, links: ExplanationLinks, token: str) -> Response:
+def _show_model_card(card: ModelCard) -> Response:
+    """Answer without a token: the card says nothing about a patient."""
+    return _answer(200, render_template("explanation_page/model_card.html", card=card))
+
+
+def _show(
+    store: Store, links: ExplanationLinks, model_card: ModelCard | None, token: str
+) -> Response:
     try:
         card_uuid = links.card_uuid(token)
         stored = store.load_explanation(card_uuid)
@@ -84,7 +97,11 @@ def _show(store: Store, links: ExplanationLinks, token: str) -> Response:
     except (KeyLost, CiphertextRefused, ExplanationUnreadable) as exc:
         structlog.get_logger().error("explanation unreadable", card=card_uuid, reason=str(exc))
         return _sorry(*UNREADABLE)
-    return _answer(200, render_template("explanation_page/page.html", page=page_of(stored)))
+    page = page_of(stored)
+    has_card = model_card is not None and model_card.is_of(page.model)
+    return _answer(
+        200, render_template("explanation_page/page.html", page=page, model_card=has_card)
+    )
 
 
 def _sorry(status: int, title: str, sentence: str) -> Response:
@@ -94,7 +111,7 @@ def _sorry(status: int, title: str, sentence: str) -> Response:
 
 def _answer(status: int, body: str) -> Response:
     # JSON can hold half a character (a lone surrogate), which no encoding can; it becomes "?".
-    response = make_response(body.encode("utf-8", "replace"), status)
+    response = make_response(visible(body).encode("utf-8", "replace"), status)
     response.headers.update(HEADERS)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -12,9 +12,10 @@ from datetime import timedelta
 
 import numpy as np
 
-from cds_hooks.explanation_page.curve import Axes, Frame, axes_for, line, recorded_curve
+from cds_hooks.explanation_page.curve import Axes, Floats, Frame, axes_for, line, recorded_curve
 from cds_hooks.explanation_page.figures import MINUS, logit_text, number, unit_text
 from cds_hooks.explanation_page.reasons import is_measured, strongest
+from cds_hooks.explanation_page.usual_ranges import UsualRange, usual_range
 from model.prediction import DeviceEvidence, StructuredEvidence, TokenAttribution
 from model.record import DeviceSeries, Measurement, PatientRecord
 
@@ -50,6 +51,14 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """The usual range behind a curve."""
+
+    y: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """A place on the time axis."""
 
@@ -63,6 +72,8 @@ class Chart:
 
     title: str
     unit: str
+    extent: str  # lowest and highest value, and the usual range, in words
+    band: Band | None
     path: str  # SVG path data
     marks: tuple[Mark, ...]
     dots: tuple[Dot, ...]
@@ -130,7 +141,8 @@ def _device_chart(
     if not inside.any():
         return None
     times, values = series.times_s[inside], series.values[inside].astype(np.float64)
-    axes = axes_for(_WIDE, start_s, end_s, values)
+    usual = usual_range(series.channel)
+    axes = axes_for(_WIDE, start_s, end_s, values, _bounds(usual))
     own = [(token, patch) for token, patch in patches if patch.channel == series.channel]
     marks = tuple(
         _mark(token, patch, largest, axes) for token, patch in own if _level(token, largest)
@@ -138,19 +150,44 @@ def _device_chart(
     title = own[0][1].display if own else series.channel.replace("_", " ").capitalize()
     title += f", {series.device_name}" if series.device_name else ""
     unit = unit_text(series.unit)
-    low, high = number(float(values.min())), number(float(values.max()))
+    extent = _extent(values, usual)
     return Chart(
         title=title,
         unit=unit,
+        extent=extent,
+        band=_band(usual, axes),
         path=recorded_curve(times, values, axes),
         marks=marks,
         dots=(),
-        high_text=high,
-        low_text=low,
+        high_text=number(axes.high),
+        low_text=number(axes.low),
         frame=axes.frame,
         ticks=_ticks(axes),
-        summary=f"{title}: {low} to {high} {unit}; {len(marks)} marked stretches of time",
+        summary=f"{title}, {unit}: {extent}; {len(marks)} marked stretches of time",
     )
+
+
+def _bounds(usual: UsualRange | None) -> tuple[float | None, float | None]:
+    return (usual.low, usual.high) if usual else (None, None)
+
+
+def _extent(values: Floats, usual: UsualRange | None) -> str:
+    low, high = number(float(values.min())), number(float(values.max()))
+    seen = low if low == high else f"{low} to {high}"
+    return f"{seen}; {usual.text}" if usual else seen
+
+
+def _band(usual: UsualRange | None, axes: Axes) -> Band | None:
+    """Return the part of the usual range that the axes show, None if they show nothing of it."""
+    if usual is None:
+        return None
+    top, bottom = axes.frame.top, axes.frame.bottom
+    upper = top if usual.high is None or usual.high > axes.high else axes.y(usual.high)
+    lower = bottom if usual.low is None or usual.low < axes.low else axes.y(usual.low)
+    outside = (usual.high is not None and usual.high < axes.low) or (
+        usual.low is not None and usual.low > axes.high
+    )
+    return None if outside else Band(upper, round(lower - upper, 1))
 
 
 def _mark(token: TokenAttribution, evidence: DeviceEvidence, largest: float, axes: Axes) -> Mark:
@@ -184,20 +221,23 @@ def _charted_chart(
         return None
     times = np.array([m.time.timestamp() for m in own])
     values = np.array([m.value for m in own])
-    axes = axes_for(_NARROW, start_s, end_s, values)
+    usual = usual_range(evidence.variable, own)
+    axes = axes_for(_NARROW, start_s, end_s, values, _bounds(usual))
     unit = unit_text(evidence.unit)
-    low, high = number(float(values.min())), number(float(values.max()))
+    extent = _extent(values, usual)
     return Chart(
         title=evidence.display,
         unit=unit,
+        extent=extent,
+        band=_band(usual, axes),
         path=line(times, values, axes),
         marks=(),
         dots=tuple(_dot(m, axes, unit) for m in own),
-        high_text=high,
-        low_text=low,
+        high_text=number(axes.high),
+        low_text=number(axes.low),
         frame=axes.frame,
         ticks=_ticks(axes),
-        summary=f"{evidence.display}: {len(own)} values from {low} to {high} {unit}",
+        summary=f"{evidence.display}, {unit}: {len(own)} values, {extent}",
     )
 
 

@@ -20,6 +20,7 @@ from conformance.ehr.signing import SigningKey, sign_call
 HOOK = "patient-view"
 USER = "Practitioner/practice-ehr"
 _TOKEN_LIFE_S = 300
+_SLOW_MS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,25 @@ class Exchange:
     received: Any  # parsed JSON, or text where it is none
     cards: tuple[Card, ...]
     problems: tuple[str, ...]
+
+    @property
+    def slowness(self) -> str:
+        """A sentence about a service that a clinician would wait for, "" for a quick one."""
+        if self.service_ms <= _SLOW_MS:
+            return ""
+        return (
+            f"{self.title} took {self.service_ms / 1000:.1f} s;"
+            " CDS Hooks asks for an answer on the order of 0.5 s."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackSent:
+    """One feedback call, for those who inspect the exchange."""
+
+    url: str
+    sent: Mapping[str, Any]
+    status: int
 
 
 class CdsClient:
@@ -82,12 +102,13 @@ class CdsClient:
         with ThreadPoolExecutor(len(services)) as pool:
             return list(pool.map(lambda service: self._call(service, context), services))
 
-    def send_feedback(self, service_id: str, item: Mapping[str, Any]) -> None:
+    def send_feedback(self, service_id: str, item: Mapping[str, Any]) -> FeedbackSent:
         """Report what became of a card. Raises CallFailed."""
         url = f"{self._service_url(service_id)}/feedback"
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         body = {"feedback": [{**item, "outcomeTimestamp": now}]}
-        post_json(url, body, sign_call(self._key, self._issuer, url).token)
+        status, _ = post_json(url, body, sign_call(self._key, self._issuer, url).token)
+        return FeedbackSent(url, body, status)
 
     def _service_url(self, service_id: str) -> str:
         return f"{self.connection.service_base}/cds-services/{service_id}"
@@ -109,7 +130,7 @@ class CdsClient:
         cards, faults = cards_of(received) if status == 200 else ((), ())
         return Exchange(
             service_id=str(service.get("id")),
-            title=str(service.get("title", service.get("id"))),
+            title=plain(service.get("title", service.get("id"))),
             url=url,
             sent=_without_token(sent),
             jwt_header=signed.header,
@@ -148,8 +169,7 @@ def _post(url: str, body: Mapping[str, Any], token: str) -> tuple[int | None, An
     try:
         return (*post_json(url, body, token), ())
     except CallFailed as exc:
-        received = _parsed(exc.body)
-        return exc.status, received, (f"{exc} {_outcome_text(received)}".strip(),)
+        return exc.status, _parsed(exc.body), (str(exc),)
 
 
 def _parsed(body: str) -> Any:
@@ -158,14 +178,6 @@ def _parsed(body: str) -> Any:
         return json.loads(body)
     except ValueError:
         return body
-
-
-def _outcome_text(received: Any) -> str:
-    """Return what an OperationOutcome says, "" where there is none."""
-    issues = received.get("issue") if isinstance(received, Mapping) else None
-    first = issues[0] if isinstance(issues, list) and issues else None
-    details = first.get("details") if isinstance(first, Mapping) else None
-    return plain(details.get("text", "")) if isinstance(details, Mapping) else ""
 
 
 def _without_token(sent: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,29 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from conformance.ehr.safe_markdown import plain
 
 _NOTE_CHARACTERS = 4000
+_NAME_CHARACTERS = 160  # the longest names in registers have fewer
+_EXACT = 16  # characters of a time that names minutes
 _PANELS = {"vital-signs": "Vital signs", "laboratory": "Laboratory"}
 _OTHER = "Devices and other observations"
+# UCUM as people write it; annotations in braces are no units.
+_UNITS = {
+    "mm[Hg]": "mmHg",
+    "Cel": "°C",
+    "[degF]": "°F",
+    "10*3/uL": "×10³/µL",
+    "10*6/uL": "×10⁶/µL",
+    "10*9/L": "×10⁹/L",
+    "[pH]": "",
+    "uS": "µS",
+}
+_PRESSURES = {"8480-6": "systolic", "8462-4": "diastolic", "8478-0": "mean"}
+_CLASSES = {"IMP": "inpatient", "ACUTE": "inpatient", "EMER": "emergency", "AMB": "outpatient"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +69,17 @@ def patient_line(resource: Mapping[str, Any]) -> PatientLine:
     )
     return PatientLine(
         id=str(resource.get("id", "")),
-        name=plain(name.strip() or "(no name)"),
+        name=_shortened(plain(name.strip() or "(no name)")),
         sex=plain(resource.get("gender", "")),
         birth_date=plain(resource.get("birthDate", "")),
     )
+
+
+def _shortened(name: str) -> str:
+    """Cut a name that would fill the page, and say so."""
+    if len(name) <= _NAME_CHARACTERS:
+        return name
+    return f"{name[:_NAME_CHARACTERS]} … ({len(name) - _NAME_CHARACTERS} more characters)"
 
 
 def encounter_text(encounter: Mapping[str, Any]) -> str:
@@ -65,9 +88,12 @@ def encounter_text(encounter: Mapping[str, Any]) -> str:
         return "no current encounter"
     kind = encounter.get("class", {})
     where = [one.get("location", {}).get("display", "") for one in encounter.get("location", [])]
-    parts = [kind.get("display") or kind.get("code", ""), *where]
+    code = kind.get("code", "")
+    parts = [kind.get("display") or _CLASSES.get(code, code), *where]
     since = _when(encounter.get("period", {}).get("start"))
-    return plain(", ".join(part for part in parts if part) + (f" since {since}" if since else ""))
+    return plain(
+        ", ".join(part for part in parts if part) + (f" since {since} UTC" if since else "")
+    )
 
 
 def panels(observations: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[Value, ...]], ...]:
@@ -108,12 +134,11 @@ def _newest(found: Sequence[Mapping[str, Any]]) -> tuple[Value, ...]:
 def _value(resource: Mapping[str, Any]) -> str:
     if "valueQuantity" in resource:
         quantity = resource["valueQuantity"]
-        unit = quantity.get("unit") or quantity.get("code") or ""
-        return plain(f"{quantity.get('value', '')} {unit}".strip())
+        return _with_unit(quantity.get("value", ""), quantity)
     if "valueSampledData" in resource:
         return _last_sample(resource["valueSampledData"])
     if "component" in resource:
-        return ", ".join(
+        return _blood_pressure(resource["component"]) or ", ".join(
             f"{_concept(part.get('code'))} {_value(part)}" for part in resource["component"]
         )
     for name in ("valueString", "valueInteger", "valueBoolean", "valueDateTime"):
@@ -127,18 +152,39 @@ def _value(resource: Mapping[str, Any]) -> str:
 def _last_sample(sampled: Mapping[str, Any]) -> str:
     samples = str(sampled.get("data", "")).split()
     origin = sampled.get("origin", {})
+    numbers = [one for one in samples if one != "E"]  # E is a gap; L and U are beyond the range
     try:
-        value = origin.get("value", 0) + sampled.get("factor", 1) * float(samples[-1])
-    except (IndexError, ValueError, TypeError):  # E, L and U stand for no number
+        value = origin.get("value", 0) + sampled.get("factor", 1) * float(numbers[-1])
+    except (IndexError, ValueError, TypeError):
         return f"{len(samples)} samples"
-    unit = origin.get("unit") or origin.get("code") or ""
-    return plain(f"{value:g} {unit} (last of {len(samples)} samples)")
+    return f"{_with_unit(f'{value:g}', origin)} (last of {len(samples)} samples)"
+
+
+def _with_unit(value: object, quantity: Mapping[str, Any]) -> str:
+    unit = str(quantity.get("unit") or quantity.get("code") or "")
+    shown = "" if unit.startswith("{") else _UNITS.get(unit, unit)
+    return _shortened(f"{value}{'' if shown.startswith('%') else ' '}{plain(shown)}".strip())
+
+
+def _blood_pressure(components: Sequence[Mapping[str, Any]]) -> str:
+    """Return "80/33 mmHg, mean 53" for a blood pressure panel, "" for other components."""
+    found = {}
+    for part in components:
+        codes = {coding.get("code") for coding in part.get("code", {}).get("coding", [])}
+        for code in codes & _PRESSURES.keys():
+            found[_PRESSURES[code]] = part.get("valueQuantity", {})
+    if {"systolic", "diastolic"} - found.keys() or len(found) != len(components):
+        return ""
+    text = f"{found['systolic'].get('value', '?')}/" + _with_unit(
+        found["diastolic"].get("value", "?"), found["diastolic"]
+    )
+    return plain(f"{text}, mean {found['mean'].get('value', '?')}" if "mean" in found else text)
 
 
 def _concept(concept: Mapping[str, Any] | None) -> str:
     concept = concept or {}
     codings = [one.get("display") or one.get("code") for one in concept.get("coding", [])]
-    return plain(concept.get("text") or next(filter(None, codings), "(no code)"))
+    return _shortened(plain(concept.get("text") or next(filter(None, codings), "(no code)")))
 
 
 def _flag(resource: Mapping[str, Any]) -> str:
@@ -153,7 +199,15 @@ def _effective(resource: Mapping[str, Any]) -> str | None:
 
 
 def _when(time: str | None) -> str:
-    return plain((time or "")[:16].replace("T", " "))
+    """Return day and time in UTC; what is not exact, or no time at all, is shown as it is."""
+    text = str(time or "")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return plain(text[:40])
+    if moment.tzinfo is None or len(text) < _EXACT:
+        return plain(text[:16].replace("T", " "))
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def note_line(resource: Mapping[str, Any]) -> NoteLine:

@@ -19,14 +19,19 @@ from markupsafe import Markup
 
 _CONTROLS = re.compile(
     r"[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"  # all but tab and line ends
-    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # reading direction
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # reading direction
+    r"\ud800-\udfff]"  # half characters, which JSON can hold and no page
 )
+# Without a shape, and of no use on a page. Joiners stay: scripts and emoji need them.
+_SHAPELESS = re.compile(r"[\u00ad\u034f\u115f\u1160\u180e\u200b\u2060-\u2065\u3164\ufeff\uffa0]")
+_PILED = re.compile(r"([\u0300-\u036f]{4})[\u0300-\u036f]+")  # accents that cover lines above
 _LONGEST = 100_000
 
 
 def plain(text: object) -> str:
     """Return text without the power to hide anything; not yet escaped."""
     shown = _CONTROLS.sub(lambda match: f"[U+{ord(match[0]):04X}]", str(text))
+    shown = _PILED.sub(r"\1", _SHAPELESS.sub("", shown))
     return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + " …"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -95,8 +96,11 @@ class PracticeWorld:
         self.hook_calls: list[Request] = []
         self.fhir_calls: list[Request] = []
         self.feedback: list[Any] = []
+        self.feedback_status = 200
         self.created: list[Any] = []
+        self.patients = [PATIENT]
         self.broken: set[str] = set()  # paths below /fhir/ that answer 500
+        self.conditional = self.searchable = True  # whether If-None-Exist and identifier are known
         self.answer: Callable[[], Response] = lambda: json_response({"cards": [CARD]})
         server.expect_request("/cds/cds-services").respond_with_json({"services": [SERVICE]})
         server.expect_request("/cds/cds-services/meam-risk", method="POST").respond_with_handler(
@@ -106,14 +110,16 @@ class PracticeWorld:
             self._feedback
         )
         for path, resources in (
-            ("/fhir/Patient", [PATIENT]),
+            ("/fhir/Patient", self.patients),
             ("/fhir/Encounter", [ENCOUNTER]),
             ("/fhir/Observation", [LACTATE]),
             ("/fhir/DocumentReference", [NOTE]),
         ):
-            server.expect_request(path).respond_with_handler(self._fhir(bundle(resources)))
-        for kind in ("ServiceRequest", "Task"):
+            server.expect_request(path).respond_with_handler(self._fhir(resources))
+        for kind in ("ServiceRequest", "Task", "RiskAssessment"):
             server.expect_request(f"/fhir/{kind}", method="POST").respond_with_handler(self._create)
+            server.expect_request(f"/fhir/{kind}", method="GET").respond_with_handler(self._search)
+            server.expect_request(re.compile(f"/fhir/{kind}/.+")).respond_with_handler(self._read)
         server.expect_request("/fhir/Patient/p1").respond_with_handler(self._fhir(PATIENT))
 
     def _hook(self, request: Request) -> Response:
@@ -124,10 +130,39 @@ class PracticeWorld:
         self.fhir_calls.append(request)
         if request.path.removeprefix("/fhir/") in self.broken:
             return Response("<html>", 500, content_type="text/html")
+        condition = request.headers.get("If-None-Exist", "")
+        if condition and self.conditional:
+            known = self._with_identifier(condition.rpartition("|")[2])
+            if known:
+                return json_response(known[0], 200)
         self.created.append(request.get_json())
-        return json_response({**self.created[-1], "id": f"new-{len(self.created)}"}, 201)
+        return json_response(self._stored(len(self.created)), 201)
+
+    def _stored(self, number: int) -> dict[str, Any]:
+        return {**self.created[number - 1], "id": f"new-{number}"}
+
+    def _with_identifier(self, value: str) -> list[dict[str, Any]]:
+        every = [self._stored(number) for number in range(1, len(self.created) + 1)]
+        return [one for one in every if any(i["value"] == value for i in one["identifier"])]
+
+    def _search(self, request: Request) -> Response:
+        self.fhir_calls.append(request)
+        if not self.searchable:
+            return json_response({"resourceType": "OperationOutcome"}, 400)
+        return json_response(
+            bundle(self._with_identifier(request.args["identifier"].split("|")[1]))
+        )
+
+    def _read(self, request: Request) -> Response:
+        self.fhir_calls.append(request)
+        number = request.path.rpartition("-")[2]
+        if not number.isdigit() or not 1 <= int(number) <= len(self.created):
+            return json_response({"resourceType": "OperationOutcome"}, 404)
+        return json_response(self._stored(int(number)))
 
     def _feedback(self, request: Request) -> Response:
+        if self.feedback_status != 200:
+            return Response(status=self.feedback_status, headers={"Retry-After": "7"})
         self.feedback.append(request.get_json())
         return Response(status=200)
 
@@ -136,7 +171,7 @@ class PracticeWorld:
             self.fhir_calls.append(request)
             if request.path.removeprefix("/fhir/") in self.broken:
                 return Response("<html>", 500, content_type="text/html")
-            return json_response(body)
+            return json_response(bundle(body) if isinstance(body, list) else body)
 
         return handler
 

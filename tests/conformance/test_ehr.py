@@ -241,14 +241,61 @@ def accept(ehr, form, patient="p1"):
 def test_accepting_creates_the_resource_and_reports_it(ehr, world):
     answer = accept(ehr, sealed(ehr, world))
     assert answer.status_code == 302
-    assert world.created == [ORDER]
+    own = {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{SUGGESTION['uuid']}"}
+    assert world.created == [{**ORDER, "identifier": [own]}]
     post = next(call for call in world.fhir_calls if call.method == "POST")
     assert post.headers["Content-Type"] == "application/fhir+json"
+    assert post.headers["If-None-Exist"] == f"identifier={own['system']}|{own['value']}"
     assert post.headers["Authorization"] == "Bearer fhir-secret"
     (item,) = world.feedback[0]["feedback"]
     assert (item["card"], item["outcome"]) == (CARD["uuid"], "accepted")
     assert item["acceptedSuggestions"] == [{"id": SUGGESTION["uuid"]}]
     assert "ServiceRequest/new-1" in get(ehr, answer.headers["Location"]).text
+
+
+@pytest.mark.parametrize(("conditional", "searchable"), [(True, False), (False, True)])
+def test_accepting_twice_creates_one_draft(ehr, world, conditional, searchable):
+    world.conditional, world.searchable = conditional, searchable
+    form = sealed(ehr, world)
+    for _ in range(2):  # the form of a page without a visit: as after a restart of the EHR
+        assert accept(ehr, form).status_code == 302
+    assert len(world.created) == 1
+
+
+def test_a_pressed_button_stays_pressed(ehr, world):
+    world.answer = lambda: json_response({"cards": [ADVICE]})
+    page = get(ehr, CHART).text
+    form = {
+        name: re.search(f'name="{name}" value="([^"]+)"', page)[1]
+        for name in ("suggestion", "visit")
+    }
+    first = ehr.post(f"{CHART}/accept", base_url=URL, data=form)
+    shown = get(ehr, first.headers["Location"].partition("#")[0]).text
+    assert "<button disabled>Accepted</button>" in shown
+    assert len(world.hook_calls) == 1, "the cards stay as they were"
+    assert ehr.post(f"{CHART}/accept", base_url=URL, data=form).status_code == 302
+    assert len(world.created) == len(world.feedback) == 1
+
+
+def test_two_resources_of_one_suggestion_are_told_apart(ehr, world):
+    action = SUGGESTION["actions"][0]
+    form = sealed(ehr, world, {**SUGGESTION, "actions": [action, action]})
+    for _ in range(2):
+        assert accept(ehr, form).status_code == 302
+    values = [one["identifier"][0]["value"] for one in world.created]
+    assert len(values) == len(set(values)) == 2
+
+
+def test_what_is_created_but_not_reported_is_reported_at_the_next_press(ehr, world):
+    form = sealed(ehr, world)
+    world.feedback_status = 503
+    answer = accept(ehr, form)
+    assert answer.status_code == 502
+    assert "ServiceRequest/new-1 was created, but not reported" in answer.text
+    assert "It asks to be tried again in 7 s." in answer.text
+    world.feedback_status = 200
+    assert accept(ehr, form).status_code == 302
+    assert (len(world.created), len(world.feedback)) == (1, 1)
 
 
 def test_what_is_not_created_is_not_reported_as_accepted(ehr, world):

@@ -59,7 +59,7 @@ def test_from_the_list_to_an_override(browser, ehr, world):
     page.goto(ehr)
     page.get_by_role("link", name="Ada Example").click()
     assert page.get_by_role("heading", name="In-hospital death: 37 %").is_visible()
-    page.get_by_text("Override", exact=True).click()
+    page.get_by_role("button", name="Override", exact=True).click()
     page.get_by_label("Reason").select_option(label="Already known")
     page.get_by_role("button", name="Override this card").click()
     assert page.get_by_role("status").inner_text() == "Your decision was reported to the service."
@@ -75,7 +75,8 @@ def test_from_a_suggestion_to_an_order(browser, ehr, world):
     page.get_by_role("button", name="Accept: Consider measuring lactate again").click()
     status = page.get_by_role("status").inner_text()
     assert status.startswith("Created as a draft: ServiceRequest/new-1.")
-    assert world.created == [ORDER]
+    assert [one["code"] for one in world.created] == [ORDER["code"]]
+    assert page.get_by_role("button", name="Accepted").is_disabled()
     (item,) = world.feedback[0]["feedback"]
     assert (item["outcome"], len(item["acceptedSuggestions"])) == ("accepted", 1)
     page.close()
