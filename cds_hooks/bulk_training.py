@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from model.training.loop import Trained
     from model.training.settings import TrainingSettings
     from model.training.shipping import Release
+
+    Train = Callable[..., Trained]
 
 SMALLEST_BATCH = 8
 FEWEST_STEPS_AN_EPOCH = 20
@@ -74,12 +76,14 @@ def train_from_bulk(
     consistency: bool = True,
     fresh: bool = False,
     settings: TrainingSettings | None = None,
+    processes: int = 1,
     console: Console | None = None,
 ) -> None:
     """Train a checkpoint from an export and its labels, or resume a training that was stopped.
 
-    ``settings`` take the place of those of the shipped checkpoint. Raises LabelsUnusable,
-    ResultsUnusable, SettingsError, TrainingImpossible, FhirError and ModelError.
+    ``processes`` train together. ``settings`` take the place of those of the shipped checkpoint.
+    Raises LabelsUnusable, ResultsUnusable, SettingsError, TrainingImpossible, FhirError and
+    ModelError.
     """
     from model.exported_encoder import open_encoder
 
@@ -100,7 +104,8 @@ def train_from_bulk(
         shipped = shipped_settings(epochs=epochs, seed=seed, consistency=consistency)
         settings = settings_for(len(training), shipped, keep_epochs=epochs is not None)
     settings = replace(settings, network=replace(settings.network, tasks=tuple(tasks)))
-    trained = _trained(places, training, tuning, settings, console)
+    stored = _in_processes(places, cohort, key, processes)
+    trained = _trained(places, training, tuning, settings, console, stored)
     release = _release(places, labels.tasks, len(cohort), len(set(cohort.groups())), encoder, key)
     _write_checkpoint(places, trained, training, tuning, settings, release)
     shutil.rmtree(places.work)
@@ -234,18 +239,38 @@ def _trained(
     tuning: Cohort,
     settings: TrainingSettings,
     console: Console,
+    train: Train,
 ) -> Trained:
-    from model.training.loop import train_network
-
     with progress_bars(console) as progress:
         task = progress.add_task("training", total=None)
-        return train_network(
+        return train(
             training,
             tuning,
             settings,
             state_folder=places.work / "state",
             on_step=lambda done, total: progress.update(task, completed=done, total=total),
         )
+
+
+def _in_processes(places: SitePlaces, cohort: Cohort, key: str, count: int) -> Train:
+    """Return what trains: this process, or several that open the tokens for themselves."""
+    from model.training.case_store import StoredRows
+    from model.training.loop import train_network
+    from model.training.processes import train_in_processes
+
+    if count == 1:
+        return train_network
+    row_of = {id(case): row for row, case in enumerate(cohort.cases)}
+
+    def stored(part: Cohort) -> StoredRows:
+        return StoredRows(places.work / "tokens", key, tuple(row_of[id(c)] for c in part.cases))
+
+    def train(
+        training: Cohort, tuning: Cohort, settings: TrainingSettings, **options: Any
+    ) -> Trained:
+        return train_in_processes(count, stored(training), stored(tuning), settings, **options)
+
+    return train
 
 
 def _release(

@@ -71,3 +71,10 @@ class GrowingFile:
                 " it; name another file."
             )
         return value
+
+
+def read_resources(path: Path) -> Iterator[Json]:
+    """Yield the lines of a file that this process has written and synced."""
+    with path.open("rb") as file:
+        for line in file:
+            yield json.loads(line)

@@ -77,13 +77,14 @@ def read_labels(path: Path, tasks: Sequence[OutcomeTask] = ()) -> Labels:
     except (UnicodeDecodeError, csv.Error) as exc:
         raise LabelsUnusable(f"{path} is not a CSV file in UTF-8: {exc}.") from exc
     if reading.faults:
-        raise LabelsUnusable(_told(path, reading.faults))
+        raise LabelsUnusable(told(path, reading.faults))
     if not reading.labels:
         raise LabelsUnusable(f"{path} holds no row.")
     return Labels(reading.tasks, reading.labels)
 
 
-def _told(path: Path, faults: list[str]) -> str:
+def told(path: Path, faults: Sequence[str]) -> str:
+    """The first faults of a file as sentences, and how many more there are."""
     shown = [f"{path}, {fault}" for fault in faults[:_MOST_FAULTS]]
     if len(faults) > _MOST_FAULTS:
         shown.append(f"{path} has {len(faults) - _MOST_FAULTS} more faults.")
@@ -140,7 +141,7 @@ def _label(
         fault("patient_id", "the id of a Patient")
     if encounter and not _ID.fullmatch(encounter):
         fault("encounter_id", "the id of an Encounter, or nothing")
-    time = _time(cells["prediction_time"])
+    time = time_of(cells["prediction_time"])
     if time is None:
         fault("prediction_time", "a time with its offset, such as 2026-11-23T07:40:00+01:00")
     known = {}
@@ -157,7 +158,8 @@ def _label(
     return Label(line, patient, encounter or None, time, known, group, site)
 
 
-def _time(text: str) -> datetime | None:
+def time_of(text: str) -> datetime | None:
+    """A moment with its offset in UTC; None for anything else."""
     try:
         time = datetime.fromisoformat(text)
         return time.astimezone(UTC) if time.tzinfo is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cds_hooks.commands import in_one_sentence
 from fhir_adapters.signing_keys import Algorithm
 
 _TOKEN_VARIABLE = "MEAM_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
+_INCOMPLETE = 3  # exit code; click's own are 1 and 2
 _DATA_OPTION = click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -149,6 +151,28 @@ def explain(
     help="Moment of the predictions. last: that of each patient's newest data.",
 )
 @_CONCEPT_MAP_OPTION
+@click.option(
+    "--parquet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help='File for the results as a table, too; needs the extra "score".',
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes or actors that score; by default as many as there are cores, at most 4 here.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["processes", "ray"]),
+    default="processes",
+    show_default=True,
+    help='ray: actors of a Ray cluster; needs the extra "ray".',
+)
+@click.option(
+    "--ray-address",
+    default="",
+    help="host:port of a Ray cluster, or auto; without it one is started on this machine.",
+)
 @in_one_sentence
 def score(
     bulk: Path,
@@ -157,6 +181,10 @@ def score(
     checkpoint: Path | None,
     prediction_time: Any,
     concept_map: Path | None,
+    parquet: Path | None,
+    workers: int | None,
+    engine: Any,
+    ray_address: str,
 ) -> None:
     """Score every patient of a FHIR Bulk Data export.
 
@@ -164,17 +192,28 @@ def score(
     R4 has it. Where the model does not apply, status is cancelled and there is no prediction. Who
     could not be read stands in another file, as OperationOutcomes. A run that was stopped goes on
     where it was, with the moment at which it began.
+
+    Exit code 0: every patient was scored, or the model does not apply to them. 3: done, but
+    patients failed or the export has faults; the summary counts them. See docs/scoring.md.
     """
     from cds_hooks import score_command
 
-    score_command.score(
+    if ray_address and engine != "ray":
+        raise click.UsageError("--ray-address belongs to --engine ray.")
+    asked = score_command.ScoreRequest(
         bulk,
         output,
         left_out=left_out,
+        parquet=parquet,
         checkpoint=checkpoint,
         prediction_time=prediction_time,
         concept_map=concept_map,
+        workers=workers,
+        engine=engine,
+        ray_address=ray_address,
     )
+    if not score_command.score(asked).complete:
+        sys.exit(_INCOMPLETE)
 
 
 @click.command()
@@ -216,6 +255,13 @@ def score(
     default=True,
     show_default=True,
     help="Align attention with SHAP and LIME in training.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes of this machine that train together, each with its share of the cores.",
 )
 @click.option("--fresh", is_flag=True, help="Start anew instead of going on where it stopped.")
 @in_one_sentence

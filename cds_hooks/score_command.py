@@ -1,130 +1,126 @@
 """``meam score``: every patient of a Bulk Data export, one RiskAssessment a line.
 
-Memory holds one patient at a time, and the ids of those that an earlier run has written.
+One pass over the files makes an index on disk; then patients are shared out to workers, and this
+process alone writes what they make. Memory holds some patients at a time, however many there are.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from cds_hooks.errors import ResultsUnusable
-from cds_hooks.export_progress import export_bars, shown_by
-from cds_hooks.growing_file import Json
-from cds_hooks.risk_assessment import NO_ESTIMATE, risk_assessment
-from cds_hooks.score_files import ScoreFiles, Terms, is_patient, left_out
+from cds_hooks.export_progress import Show, export_progress
+from cds_hooks.score_crew import Chunk, Crew, Engine, ScoreJob, shared_out, weights_digest
+from cds_hooks.score_files import ScoreFiles, Terms
+from cds_hooks.score_parquet import require_parquet, write_parquet
+from cds_hooks.score_tally import Tally, write_summary
+from cds_hooks.score_workers import processes, this_process
 from cds_hooks.settings import Settings
-from cds_hooks.site_codes import concept_map_digest, site_codes
-from fhir_adapters.bulk import BulkProgress, read_bulk
-from fhir_adapters.chart import Chart
-from fhir_adapters.codes import CodeTable
-from fhir_adapters.errors import ChartError, NoPatient, UnsupportedFhirVersion, WrongPatient
-from fhir_adapters.last_moment import record_at_last_moment
-from fhir_adapters.record_builder import build_record
-from model.errors import RecordError
+from cds_hooks.site_codes import site_codes
+from fhir_adapters.bulk import BulkProgress, IndexedExport, index_export
 from model.predictor import Predictor, load_predictor
-from model.record import PatientRecord, ReportLine
+from model.record import ReportLine
 
 LAST: Literal["last"] = "last"
 PredictionTime = datetime | Literal["last"] | None  # None: the moment at which the run began
+CHUNK = 8  # patients a worker gets at a time: under a second of work
+MOST_WORKERS = 4  # unless more are asked for: each holds a model, 200 MB and more
 
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (NoPatient, "no-patient"),
-    (WrongPatient, "wrong-patient"),
-    (UnsupportedFhirVersion, "unsupported-version"),
-    (RecordError, "record"),
-)
+Load = Callable[[], Predictor]
 
 
-@dataclass
-class Tally:
-    """Patients by what became of them, and what the export itself lacked."""
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Who scores. ``engine`` None: this process, if one worker is enough."""
 
-    scored: int = 0
-    not_applicable: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
-    remarks: Counter[str] = field(default_factory=Counter)
-    from_earlier_run: int = 0
+    count: int = 1
+    engine: Engine | None = None
+    load: Load | None = None  # needed where an engine is
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """What ``meam score`` was asked for."""
+
+    bulk: Path
+    results: Path
+    left_out: Path | None = None  # default: <results>.left-out.ndjson
+    parquet: Path | None = None
+    checkpoint: Path | None = None
+    prediction_time: PredictionTime = None
+    concept_map: Path | None = None  # a site's own codes
+    workers: int | None = None
+    engine: Literal["processes", "ray"] = "processes"
+    ray_address: str = ""  # "": a cluster of this machine alone, for this run
 
     @property
-    def patients(self) -> int:
-        """All of them."""
-        return self.scored + self.not_applicable.total() + self.left_out.total()
+    def rest(self) -> Path:
+        """The file of who was left out."""
+        return self.left_out or self.results.with_name(f"{self.results.stem}.left-out.ndjson")
 
-    def count(self, line: Json) -> None:
-        """Count a line as it stands in the files."""
-        if line["resourceType"] == "RiskAssessment":
-            if line["status"] == "final":
-                self.scored += 1
-            else:
-                self.not_applicable[_first_reason(line)] += 1
-            return
-        (issue,) = line["issue"]
-        word = issue["details"]["coding"][0]["code"]
-        if is_patient(line):
-            self.left_out[word] += 1
-        elif issue["severity"] == "warning":
-            self.remarks[word] += 1
-
-    def table(self) -> Table:
-        """Return the summary."""
-        table = Table(title="Scored patients", title_justify="left")
-        table.add_column("")
-        table.add_column("patients", justify="right")
-        table.add_row("all", f"{self.patients:,}")
-        table.add_row("scored", f"{self.scored:,}")
-        table.add_row("not applicable", f"{self.not_applicable.total():,}")
-        _add_counts(table, self.not_applicable)
-        table.add_row("failed", f"{self.left_out.total():,}")
-        _add_counts(table, self.left_out)
-        return table
-
-    def remarks_in_words(self) -> list[str]:
-        """Return the sentences below the table."""
-        sentences = []
-        if self.from_earlier_run:
-            sentences.append(f"{self.from_earlier_run:,} of them are of an earlier run.")
-        if self.remarks:
-            words = ", ".join(f"{word} {count:,}" for word, count in self.remarks.most_common())
-            sentences.append(f"The export could not be read in full: {words}.")
-        return sentences
+    @property
+    def summary(self) -> Path:
+        """The file with the counts."""
+        return self.results.with_name(f"{self.results.stem}.summary.json")
 
 
-def score(
-    bulk: Path,
-    results: Path,
-    *,
-    left_out: Path | None = None,
-    checkpoint: Path | None = None,
-    prediction_time: PredictionTime = None,
-    concept_map: Path | None = None,
-    console: Console | None = None,
-) -> Tally:
-    """Score an export, or go on with a run that was stopped; print the summary.
+def score(asked: ScoreRequest, console: Console | None = None) -> Tally:
+    """Score an export, or go on with a run that was stopped; print and write the summary.
 
-    ``left_out`` (default: ``<results>.left-out.ndjson``) gets patients that failed and what the
-    export lacks. ``concept_map``: a site's own codes. Raises ResultsUnusable, SettingsError,
-    FhirError for an unusable export, and ModelError.
+    Raises ResultsUnusable, SettingsError, ScoringStopped, FhirError for an unusable export, and
+    ModelError; SystemExit after SIGINT and SIGTERM, with everything on disk.
     """
     console = console or Console(stderr=True)
-    predictor = load_predictor(checkpoint or Settings().checkpoint)
-    rest = left_out or results.with_name(f"{results.stem}.left-out.ndjson")
-    with export_bars(console) as bars:
-        show = shown_by(bars, "scoring patients")
+    if asked.parquet is not None:
+        require_parquet()
+    load = partial(load_predictor, asked.checkpoint or Settings().checkpoint, threads=1)
+    workers = _workers(asked, load)
+    began, started = datetime.now(UTC), time.monotonic()
+    with _stopping_in_order(console), export_progress(console, "scoring patients") as show:
+        predictor = load()
         tally = score_with(
-            predictor, bulk, results, rest, prediction_time, concept_map, on_progress=show
+            predictor,
+            asked.bulk,
+            asked.results,
+            asked.rest,
+            asked.prediction_time,
+            asked.concept_map,
+            on_progress=show,
+            workers=workers,
+            parquet=asked.parquet,
         )
+    seconds = time.monotonic() - started
+    info = predictor.checkpoint.info
+    write_summary(
+        asked.summary,
+        {
+            "model": f"{info.name} {info.version}",
+            "weights_sha256": weights_digest(predictor, asked.concept_map),
+            **tally.to_json(),
+            "engine": asked.engine,
+            "workers": workers.count,
+            "began": began.isoformat(timespec="seconds"),
+            "seconds": round(seconds, 1),
+            "patients_a_second": round((tally.patients - tally.from_earlier_run) / seconds, 2),
+        },
+    )
     console.print(tally.table())
-    for sentence in (*tally.remarks_in_words(), f"Results: {results}. Left out: {rest}."):
+    files = f"Results: {asked.results}. Left out: {asked.rest}. Summary: {asked.summary}."
+    for sentence in (*tally.remarks_in_words(), files):
         console.print(sentence, soft_wrap=True, highlight=False)
     return tally
 
@@ -137,63 +133,88 @@ def score_with(
     prediction_time: PredictionTime = None,
     concept_map: Path | None = None,
     *,
-    on_progress: Callable[[BulkProgress], None] | None = None,
+    on_progress: Show | None = None,
+    workers: Workers | None = None,
+    parquet: Path | None = None,
 ) -> Tally:
-    """Score an export with a loaded model."""
-    for path in (results, left_out):
-        if bulk.resolve() in path.resolve().parents:
+    """Score an export with a loaded model; other processes load theirs by ``workers``."""
+    for path in (results, left_out, parquet):
+        if path is not None and bulk.resolve() in path.resolve().parents:
             raise ResultsUnusable(f"{path} lies in the export and would be read with it.")
+    site_codes(concept_map)  # a faulty file is said before anything is made
     tally = Tally()
-    codes = site_codes(concept_map)
+    show = on_progress or _unseen
     terms = _terms(predictor, prediction_time, left_out, concept_map)
     with ScoreFiles(results, left_out, terms, tally.count) as files:
         tally.from_earlier_run = tally.patients
-
-        def remark(line: ReportLine) -> None:
-            written = files.add_remark(line)
-            if written is not None:
-                tally.count(written)
-
-        moment = prediction_time or files.terms.started
-        charts = read_bulk(bulk, on_progress=on_progress, report=remark, work_directory=files.work)
-        for chart in charts:
-            if files.has(f"Patient/{chart.patient_id}"):
-                continue
-            resource = scored(chart, predictor, moment, files.terms.started, codes)
-            if resource["resourceType"] == "RiskAssessment":
-                files.add_result(resource)
-            else:
-                files.add_left_out(resource)
-            tally.count(resource)
+        with index_export(bulk, files.work / "index", on_progress=show) as export:
+            _remark(export.reports(), files, tally)
+            job = ScoreJob(
+                export=bulk.resolve(),
+                index=(files.work / "index").resolve(),
+                load=(workers and workers.load) or (lambda: predictor),
+                weights_sha256=terms.weights_sha256,
+                moment=prediction_time or files.terms.started,
+                now=files.terms.started,
+                concept_map=concept_map and concept_map.resolve(),
+            )
+            _share_out(job, export, predictor, files, tally, workers or Workers(), show)
+        files.sync()
+        if parquet is not None:
+            write_parquet(parquet, results, left_out, patients=tally.patients)
+        files.finish()
     return tally
 
 
-def scored(
-    chart: Chart,
+def _share_out(
+    job: ScoreJob,
+    export: IndexedExport,
     predictor: Predictor,
-    moment: datetime | Literal["last"],
-    now: datetime,
-    codes: CodeTable | None = None,
-) -> Json:
-    """Return a patient's RiskAssessment, or the OperationOutcome that says why there is none."""
-    patient = f"Patient/{chart.patient_id}"
-    try:
-        record = _record(chart, moment, now, codes)
-        if record is None:
-            sentence = f"{patient} has no data with a time, so there is no last moment to score"
-            return left_out(patient, "no-data", sentence)
-        return risk_assessment(record, *predictor(record))
-    except (ChartError, RecordError) as exc:
-        word = next((word for kind, word in _REASONS if isinstance(exc, kind)), "chart")
-        return left_out(patient, word, str(exc))
+    files: ScoreFiles,
+    tally: Tally,
+    workers: Workers,
+    show: Show,
+) -> None:
+    total = len(export)
+    show(BulkProgress("reading", tally.from_earlier_run, total))
+    waiting = (p for p in export.patients() if not files.has(f"Patient/{p}"))
+    alone = workers.engine is None or total - tally.from_earlier_run <= CHUNK  # not worth a start
+    if workers.engine is None or alone:
+        made: AbstractContextManager[Crew] = this_process(job, predictor)
+    else:
+        made = workers.engine(job)
+    with made as crew:
+        chunks = _chunks(waiting, 1 if alone else CHUNK)
+        for resources in shared_out(crew, chunks, 1 if alone else workers.count):
+            for resource in resources:
+                files.add(resource)
+                tally.count(resource)
+            show(BulkProgress("reading", tally.patients, total))
 
 
-def _record(
-    chart: Chart, moment: datetime | Literal["last"], now: datetime, codes: CodeTable | None
-) -> PatientRecord | None:
-    if isinstance(moment, datetime):
-        return build_record(chart, moment, codes=codes)
-    return record_at_last_moment(chart, now, codes=codes)
+def _chunks(patients: Iterable[str], size: int) -> Iterator[Chunk]:
+    patients = iter(patients)
+    while chunk := tuple(islice(patients, size)):
+        yield chunk
+
+
+def _remark(lines: Iterable[ReportLine], files: ScoreFiles, tally: Tally) -> None:
+    """Write what the export itself lacks, unless an earlier run did."""
+    for line in lines:
+        written = files.add_remark(line)
+        if written is not None:
+            tally.count(written)
+
+
+def _workers(asked: ScoreRequest, load: Load) -> Workers:
+    """Return who scores: as many workers as asked for, or as there are cores, up to a few."""
+    if asked.engine == "ray":
+        from cds_hooks.score_ray import ray_engine
+
+        engine, count = ray_engine(asked.ray_address, asked.workers)
+        return Workers(count, engine, load)
+    count = asked.workers or min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    return Workers(count, processes if count > 1 else None, load)
 
 
 def _terms(
@@ -202,27 +223,37 @@ def _terms(
     left_out: Path,
     concept_map: Path | None,
 ) -> Terms:
-    """Return what makes two runs the same: graphs, calibration, the site's codes, the moment."""
-    checkpoint = predictor.checkpoint
-    digest = hashlib.sha256(checkpoint.encode_graph + checkpoint.fuse_graph)
-    for by_task in (checkpoint.calibration, checkpoint.conformal):
-        plain = {task: fitted.to_json() for task, fitted in by_task.items()}
-        digest.update(json.dumps(plain, sort_keys=True).encode())
-    digest.update(concept_map_digest(concept_map).encode())
-    asked = "now" if prediction_time is None else str(prediction_time)
-    info = checkpoint.info
-    started = datetime.now(UTC).replace(microsecond=0)
-    model = f"{info.name} {info.version}"
-    return Terms(model, digest.hexdigest(), asked, left_out.name, started)
+    """Return what makes two runs the same: model, the site's codes, the moment."""
+    info = predictor.checkpoint.info
+    return Terms(
+        model=f"{info.name} {info.version}",
+        weights_sha256=weights_digest(predictor, concept_map),
+        prediction_time="now" if prediction_time is None else str(prediction_time),
+        left_out=left_out.name,
+        started=datetime.now(UTC).replace(microsecond=0),
+    )
 
 
-def _first_reason(line: Json) -> str:
-    """Return the kind of a reason: "Too little data" of "Too little data: 3 variables ..."."""
-    text = next((n["text"] for n in line["note"] if n["text"].startswith(NO_ESTIMATE)), "")
-    sentence = text.removeprefix(NO_ESTIMATE)
-    return min((sentence.partition(mark)[0] for mark in ":;."), key=len)
+@contextmanager
+def _stopping_in_order(console: Console) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the run with what was made on disk, and say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except SystemExit:
+        console.print("Stopped; the same command goes on from here.", highlight=False)
+        raise
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
-def _add_counts(table: Table, counts: Counter[str]) -> None:
-    for reason, count in counts.most_common():
-        table.add_row(f"  {reason}", f"{count:,}")
+def _unseen(_: BulkProgress) -> None:
+    return

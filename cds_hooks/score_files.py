@@ -4,6 +4,10 @@ Three files: the results (RiskAssessment a line), what was left out (OperationOu
 beside them ``<results>.run.json`` with what the run was begun with. A patient stands in one of the
 first two, once. A rerun reads both, goes on with the moment and the model of the first run, and
 refuses to mix another model's estimates in. The run file is locked while somebody writes.
+
+Beside them is also ``<results>.work``, with the index of the export and the ids of the patients
+that earlier runs wrote: on disk, since a large site's do not fit in memory. It is removed when the
+run has come to its end; a run that was stopped leaves it for the next one.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -68,11 +73,11 @@ class ScoreFiles:
             self.terms = _agreed(lock, results, left_out, asked)
             self._results = opened.enter_context(_growing(results, "RiskAssessment"))
             self._left_out = opened.enter_context(_growing(left_out, "OperationOutcome"))
-            self._done: set[str] = set()
+            self.work = work_folder(results)
+            self._done = opened.enter_context(closing(_Earlier(self.work)))
             self._remarks: set[str] = set()
             self._unsynced = 0
             self._take_up(on_earlier)
-            self.work = opened.enter_context(_work_folder(results))
             self._opened = opened.pop_all()
 
     def _take_up(self, on_earlier: Callable[[Json], None]) -> None:
@@ -80,22 +85,31 @@ class ScoreFiles:
             self._done.add(line["subject"]["reference"])
             on_earlier(line)
         for line in self._left_out.earlier():
-            known = self._done if is_patient(line) else self._remarks
-            known.add(line["issue"][0]["diagnostics"])
+            about = line["issue"][0]["diagnostics"]
+            if is_patient(line):
+                self._done.add(about)
+            else:
+                self._remarks.add(about)
             on_earlier(line)
 
     def has(self, patient: str) -> bool:
         """Whether an earlier run wrote this patient, "Patient/1"."""
         return patient in self._done
 
-    def add_result(self, resource: Json) -> None:
-        """Write a RiskAssessment."""
-        self._results.append(resource)
-        self._count()
+    def sync(self) -> None:
+        """Bring every line to the disk."""
+        self._results.sync()
+        self._left_out.sync()
+        self._unsynced = 0
 
-    def add_left_out(self, resource: Json) -> None:
-        """Write an OperationOutcome about a patient."""
-        self._left_out.append(resource)
+    def finish(self) -> None:
+        """Remove the working folder: all is done."""
+        shutil.rmtree(self.work)
+
+    def add(self, resource: Json) -> None:
+        """Write what became of a patient: a RiskAssessment, or an OperationOutcome."""
+        scored = resource["resourceType"] == "RiskAssessment"
+        (self._results if scored else self._left_out).append(resource)
         self._count()
 
     def add_remark(self, line: ReportLine) -> Json | None:
@@ -118,17 +132,12 @@ class ScoreFiles:
         trace: TracebackType | None,
     ) -> None:
         with self._opened:
-            self._sync()
+            self.sync()
 
     def _count(self) -> None:
         self._unsynced += 1
         if self._unsynced >= _LINES_A_SYNC:
-            self._sync()
-
-    def _sync(self) -> None:
-        self._results.sync()
-        self._left_out.sync()
-        self._unsynced = 0
+            self.sync()
 
 
 def left_out(patient: str, reason: str, sentence: str) -> Json:
@@ -143,6 +152,11 @@ def outcome(severity: str, code: str, reason: str, sentence: str, diagnostics: s
     issue["severity"] = severity
     issue["details"]["coding"] = [{"system": REASONS, "code": reason}]
     return resource
+
+
+def reason_of(resource: Json) -> str:
+    """Return the word by which an OperationOutcome of ours is counted."""
+    return str(resource["issue"][0]["details"]["coding"][0]["code"])
 
 
 def is_patient(resource: Json) -> bool:
@@ -168,16 +182,41 @@ def _growing(path: Path, resource_type: str) -> closing[GrowingFile]:
     return closing(GrowingFile(path, resource_type))
 
 
-@contextmanager
-def _work_folder(results: Path) -> Iterator[Path]:
-    """Make a folder for the index of the export; what a killed run left of it is removed."""
+def work_folder(results: Path) -> Path:
+    """Make the folder of what a run needs until it ends, or find that of a stopped one."""
     folder = results.with_name(f"{results.name}.work")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as exc:
+        raise ResultsUnusable(f"{folder} cannot be written: {exc.strerror}.") from exc
+    return folder
+
+
+class _Earlier:
+    """The patients of earlier runs, in a table on disk that each run makes anew."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "earlier.sqlite"
+        path.unlink(missing_ok=True)
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+            "CREATE TABLE done (patient TEXT PRIMARY KEY) WITHOUT ROWID; BEGIN"
+        )
+        self._any = False
+
+    def add(self, patient: str) -> None:
+        self._any = True
+        self._database.execute("INSERT OR IGNORE INTO done VALUES (?)", (patient,))
+
+    def __contains__(self, patient: str) -> bool:
+        if not self._any:
+            return False
+        query = "SELECT 1 FROM done WHERE patient = ?"
+        return self._database.execute(query, (patient,)).fetchone() is not None
+
+    def close(self) -> None:
+        self._database.close()
 
 
 def _agreed(lock: int, results: Path, left_out: Path, asked: Terms) -> Terms:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from model.sentence_encoder import WordPieceEncoder
     from model.tokens import Embed, TokenConfig
     from model.training.cohort import Cohort
+    from model.training.loop import Trained
     from model.training.settings import TrainingSettings
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,7 @@ def train(
     seed: int = 0,
     consistency: bool = True,
     fresh: bool = False,
+    processes: int = 1,
     console: Console | None = None,
 ) -> None:
     """Train the shipped checkpoint from the open data, or resume a training that was killed.
@@ -99,7 +101,8 @@ def train(
         shutil.rmtree(state, ignore_errors=True)
     with progress_bars(console) as progress:
         task = progress.add_task("training", total=None)
-        trained = train_network(
+        train_now = train_network if processes == 1 else _in_processes(places, processes)
+        trained = train_now(
             training,
             tuning.with_view(*MAIN_VIEWS),
             settings,
@@ -113,6 +116,26 @@ def train(
     shutil.rmtree(state, ignore_errors=True)
     console.print(training_table(trained))
     console.print(f"Checkpoint written to {places.checkpoint}")
+
+
+def _in_processes(places: Places, count: int) -> Callable[..., Trained]:
+    """Return what trains in several processes, which read the cohorts from files."""
+    from model.training.cohort import SavedCohort, save_cohort
+    from model.training.processes import train_in_processes
+
+    def train_now(
+        training: Cohort, tuning: Cohort, settings: TrainingSettings, **options: Any
+    ) -> Trained:
+        learnt = SavedCohort(places.cache / "training-part.npz")
+        tuned = SavedCohort(places.cache / "tuning-part.npz")
+        save_cohort(learnt.path, training)
+        save_cohort(tuned.path, tuning)
+        trained = train_in_processes(count, learnt, tuned, settings, **options)
+        learnt.path.unlink()
+        tuned.path.unlink()
+        return trained
+
+    return train_now
 
 
 def shipped_settings(

@@ -1,8 +1,8 @@
 """Which line of an export belongs to which patient, kept on disk.
 
 Plain files are indexed by the place of each line; lines of gzip files, which cannot be entered
-midway, are copied. The index is a SQLite database in a temporary folder: it holds patient data,
-belongs to the user alone, and is removed when reading ends.
+midway, are copied. The index is a SQLite database in a folder of its own: it holds patient data,
+belongs to the user alone, and whoever made the folder removes it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+INDEX_NAME = "index.sqlite"
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -67,12 +69,27 @@ class Stored:
 
 
 class BulkIndex:
-    """Filled once, closed with ``finish``, then read by patient."""
+    """Filled once, ended with ``finish``, then read by patient."""
 
     def __init__(self, directory: Path, files: list[Path]) -> None:
-        self._database = sqlite3.connect(directory / "index.sqlite", isolation_level=None)
-        self._database.executescript(_SCHEMA)
-        self._database.execute("BEGIN")
+        """Begin a new index."""
+        database = sqlite3.connect(directory / INDEX_NAME, isolation_level=None)
+        database.executescript(_SCHEMA)
+        database.execute("BEGIN")
+        self._hold(database, files)
+
+    @classmethod
+    def opened(cls, directory: Path, files: list[Path]) -> BulkIndex:
+        """Open a finished index. Any number of processes may: it is not changed again."""
+        index = cls.__new__(cls)
+        # immutable: no locks, which storage that machines share may not have.
+        path = (directory / INDEX_NAME).resolve().as_uri()
+        database = sqlite3.connect(f"{path}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        index._hold(database, files)
+        return index
+
+    def _hold(self, database: sqlite3.Connection, files: list[Path]) -> None:
+        self._database = database
         self._files = files
         self._handle: tuple[int, BinaryIO] | None = None
 

@@ -50,10 +50,11 @@ class TokenBatch:
         )
 
 
-def collate(records: Sequence[TokenArrays]) -> TokenBatch:
-    """Pad records into one batch."""
-    sentences = max(1, *(len(r.sentence_features) for r in records))
-    patches = max(1, *(len(r.patch_stats) for r in records))
+def collate(records: Sequence[TokenArrays], padded_like: Sequence[TokenArrays] = ()) -> TokenBatch:
+    """Pad records into one batch; ``padded_like``: a larger batch of which they are a part."""
+    all_records = padded_like or records
+    sentences = max(1, *(len(r.sentence_features) for r in all_records))
+    patches = max(1, *(len(r.patch_stats) for r in all_records))
 
     def padded(name: str, length: int) -> Tensor:
         arrays = [getattr(r, name) for r in records]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -78,6 +78,22 @@ class CaseWriter:
             file.close()
         if kind is None:
             (self._folder / _HEADER).write_text(json.dumps(self._header))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """Some rows of a store: what another process needs to open them for itself."""
+
+    folder: Path
+    key: str
+    rows: tuple[int, ...]
+
+    def open(self) -> Cohort:
+        """Return the rows. Raises CohortError where the store is not there any more."""
+        cohort = open_cases(self.folder, self.key)
+        if cohort is None:
+            raise CohortError(f"{self.folder} holds no cases of this training")
+        return cohort.select(self.rows)
 
 
 def open_cases(folder: Path, key: str) -> Cohort | None:

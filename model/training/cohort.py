@@ -170,6 +170,17 @@ def load_cohort(path: Path) -> Cohort:
     return Cohort(TokenConfig.from_json(header["config"]), tuple(cases))
 
 
+@dataclass(frozen=True, slots=True)
+class SavedCohort:
+    """A cohort file: what another process needs to open it for itself."""
+
+    path: Path
+
+    def open(self) -> Cohort:
+        """Read it."""
+        return load_cohort(self.path)
+
+
 def restrict(cohort: Cohort, config: TokenConfig) -> Cohort:
     """Re-express tokens in a smaller vocabulary of variables and channels.
 

@@ -9,7 +9,7 @@ it, so that the findings that are as usual add nothing, whether they are shown o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from model.tokens import (
 from model.training.network_config import NetworkConfig
 
 NARROWEST_BIN = 1e-6  # bins of repeated quantiles become steps
+MOST_SCALED = 100_000  # records whose statistics set the scales
 FLATTEST_DIMENSION = 1e-3  # standard deviation of an embedding's dimension that says nothing
 
 
@@ -40,7 +41,11 @@ class Scales(NamedTuple):
 
 
 def fit_scales(records: Sequence[TokenArrays], config: TokenConfig, bins: int) -> Scales:
-    """Take quantiles over training records; the outermost 0.5 % saturate, artefacts among them."""
+    """Take quantiles over training records; the outermost 0.5 % saturate, artefacts among them.
+
+    Of very many records some are taken, evenly spaced: more would not move a quantile.
+    """
+    records = records[:: -(-len(records) // MOST_SCALED)]
     levels = np.linspace(0.005, 0.995, bins + 1)
     structured = np.stack([r.structured_stats for r in records])  # (R, V, 9)
     patches = np.concatenate([r.patch_stats for r in records])  # (P, 6)
@@ -49,9 +54,7 @@ def fit_scales(records: Sequence[TokenArrays], config: TokenConfig, bins: int) -
     device = [
         [_edges(rows[:, stat], levels) for stat in range(len(PATCH_STATS))] for rows in by_channel
     ]
-    sentences = np.concatenate([r.sentence_embeddings for r in records])
-    if not len(sentences):
-        sentences = np.zeros((1, config.embedding_width), np.float32)
+    mean, deviation = _spread([r.sentence_embeddings for r in records], config.embedding_width)
     return Scales(
         np.array(
             [
@@ -61,9 +64,24 @@ def fit_scales(records: Sequence[TokenArrays], config: TokenConfig, bins: int) -
             np.float32,
         ),
         np.array(device, np.float32).reshape(len(config.channels), len(PATCH_STATS), bins + 1),
-        sentences.mean(axis=0),
-        sentences.std(axis=0),
+        mean,
+        deviation,
     )
+
+
+def _spread(parts: Sequence[np.ndarray], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of rows (n, E) in many parts, one in memory at a time."""
+    count = max(1, sum(len(part) for part in parts))
+    mean = _sum_of_rows(parts, width) / np.float32(count)
+    squares = (np.square(part - mean) for part in parts)
+    return mean, np.sqrt(_sum_of_rows(squares, width) / np.float32(count))
+
+
+def _sum_of_rows(parts: Iterable[np.ndarray], width: int) -> np.ndarray:
+    total = np.zeros(width, np.float32)
+    for part in parts:
+        total = np.add.reduce(np.concatenate([total[None], part]), axis=0)
+    return total
 
 
 def _edges(values: np.ndarray, levels: np.ndarray) -> np.ndarray:

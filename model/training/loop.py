@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from model.training.averaging import WeightAverage
-from model.training.cohort import Case, Cohort
+from model.training.cohort import Cohort
 from model.training.dropping import drop_tokens
 from model.training.ensemble import soft_labels
-from model.training.losses import LossTerms, training_loss
+from model.training.epoch_rows import draw_view, epoch_rows, views_by_stay
+from model.training.losses import LossCounts, LossTerms, training_loss
 from model.training.metrics import auroc
 from model.training.network import (
     FusionNetwork,
@@ -32,7 +33,8 @@ from model.training.network import (
 from model.training.predict import predict_logits
 from model.training.settings import TrainingSettings
 from model.training.state import TrainingState, load_state, save_state
-from model.training.teaching import Lesson, teach
+from model.training.teaching import Lesson, taught_counts, teach
+from model.training.team import ALONE, Team
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +73,20 @@ def train_network(
     state_folder: Path | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    team: Team = ALONE,
 ) -> Trained:
     """Train on a cohort of views; each epoch sees every stay once, in one of its views.
 
     With ``state_folder`` the state is written after each epoch and taken up again if the folder
-    holds one of the same settings and data.
+    holds one of the same settings and data. Every process of a ``team`` calls this.
     """
-    run = _Run(cohort, tuning, settings, on_step)
+    run = _Run(cohort, tuning, settings, on_step, team)
     if state_folder is not None:
         run.restore(load_state(state_folder, run.fingerprint()))
     while not run.finished:
         report = run.one_epoch()
-        if state_folder is not None:
+        team.require_same(run.network)
+        if state_folder is not None and team.leads:
             save_state(state_folder, run.fingerprint(), run.state())
         if on_epoch is not None:
             on_epoch(report)
@@ -100,11 +104,13 @@ class _Run:
         tuning: Cohort | None,
         settings: TrainingSettings,
         on_step: OnStep | None,
+        team: Team = ALONE,
     ) -> None:
         torch.manual_seed(settings.seed)
         self.cohort, self.tuning, self.settings, self.on_step = cohort, tuning, settings, on_step
-        self.outcomes, self.distilled = _outcomes(cohort, settings)
-        self.stays = _views_by_stay(cohort.cases)
+        self.team = team
+        self.outcomes, self.distilled = team.of_leader(lambda: _outcomes(cohort, settings))
+        self.stays = views_by_stay(cohort.cases)
         self.network = FusionNetwork(cohort.config, settings.network)
         self.network.set_scales(fit_scales(cohort.tokens(), cohort.config, settings.network.bins))
         _set_base_rate(self.network, self.outcomes)
@@ -126,17 +132,17 @@ class _Run:
         started = perf_counter()
         epoch = len(self.history)
         seed = self.settings.seed * 100_003 + epoch
-        torch.manual_seed(seed)  # for dropout inside the network
-        rows = _epoch_rows(self.stays, self.cohort, self.settings, np.random.default_rng(seed))
+        self.team.seed_dropout(seed)  # inside the network
+        rows = epoch_rows(self.stays, self.cohort, self.settings, np.random.default_rng(seed))
         teaching_seconds = self.refresh_lessons(epoch, seed)
         before = None if self.tuning is None else self.average_weights()
         kl_weight = self.settings.consistency.weight_at(epoch, self.settings.epochs)
         terms = self.learn(rows, epoch, kl_weight, torch.Generator().manual_seed(seed))
         report = EpochReport(
             epoch=epoch,
-            cross_entropy=_mean(terms, "cross_entropy"),
-            divergence=_mean(terms, "divergence"),
-            mass=_mean(terms, "mass"),
+            cross_entropy=sum(self.team.gathered(_mean(terms, "cross_entropy"))),
+            divergence=sum(self.team.gathered(_mean(terms, "divergence"))),
+            mass=sum(self.team.gathered(_mean(terms, "mass"))),
             kl_weight=kl_weight,
             tuning_auroc=self.tuning_auroc(),
             seconds=perf_counter() - started,
@@ -160,10 +166,11 @@ class _Run:
             )
             stays = generator.choice(len(self.stays), count, replace=False)
             chosen = [
-                _draw_view(self.stays[stay], self.cohort, self.settings, generator)
-                for stay in stays
+                draw_view(self.stays[stay], self.cohort, self.settings, generator) for stay in stays
             ]
-            self.lessons = teach(self.average.network, self.cohort, chosen, consistency, seed)
+            self.lessons = teach(
+                self.average.network, self.cohort, chosen, consistency, seed, self.team
+            )
         return perf_counter() - started
 
     def learn(
@@ -201,10 +208,12 @@ class _Run:
         mass_weight: float,
         generator: torch.Generator,
     ) -> LossTerms:
-        batch = collate([self.cohort.cases[row].tokens for row in rows])
+        everyone = [self.cohort.cases[row].tokens for row in rows]
+        own = self.team.share_of_batch(len(rows))
+        batch = collate(everyone[own], padded_like=everyone)
         dropped = drop_tokens(
             batch.modality,
-            len(batch),
+            len(rows),
             whole_share=self.settings.whole_share,
             part_share=self.settings.part_share,
             modality_rate=self.settings.modality_rate,
@@ -212,22 +221,24 @@ class _Run:
             generator=generator,
         )
         memory = self.network.encode(batch)
-        output = self.network.fuse(memory, memory.present & dropped.keep)
-        target, gate = self.targets(rows, memory.present)
+        output = self.network.fuse(memory, memory.present & dropped.keep[own])
+        target, gate = self.targets(rows[own], memory.present)
         terms = training_loss(
             output.logits,
-            torch.from_numpy(self.outcomes[rows]).to(output.logits.dtype),
+            torch.from_numpy(self.outcomes[rows[own]]).to(output.logits.dtype),
             attention=output.attention,
             present=memory.present,
             modality=memory.modality.expand(len(batch), -1),
             target=target,
             gate=gate,
-            whole=dropped.whole,
+            whole=dropped.whole[own],
             kl_weight=kl_weight,
             mass_weight=mass_weight,
+            counts=self.counts(rows, dropped.whole),
         )
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()
+        self.team.add_up_gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm)
         self.optimizer.step()
         self.average.update(self.network)
@@ -244,6 +255,14 @@ class _Run:
                 gate[place] = lesson.gate
         return target, gate
 
+    def counts(self, rows: npt.NDArray[np.int64], whole: Tensor) -> LossCounts | None:
+        """Return what the loss of a whole batch is divided by where this process has a part."""
+        if self.team.size == 1:
+            return None
+        counts = taught_counts([self.lessons.get(row) for row in rows.tolist()], whole)
+        labels = int(np.isfinite(self.outcomes[rows]).sum())
+        return LossCounts(labels, *counts).times(self.team.copies(len(rows)))
+
     def set_learning_rate(self, step: int) -> None:
         """Rise linearly, then follow a half cosine to a tenth."""
         total = self.settings.epochs * self.steps_an_epoch
@@ -256,7 +275,9 @@ class _Run:
         """Return the mean over tasks, each on the cases whose outcome is known."""
         if self.tuning is None:
             return None
-        logits = predict_logits(self.average.network, self.tuning.tokens())
+        tokens = self.tuning.tokens()
+        part = predict_logits(self.average.network, tokens[self.team.share(len(tokens))])
+        logits = np.concatenate(self.team.gathered(part))
         found = []
         for place, task in enumerate(self.settings.network.tasks):
             outcomes = self.tuning.labels(task)
@@ -308,39 +329,6 @@ class _Run:
         self.lessons = state.lessons
         self.history = [EpochReport(**report) for report in state.history]
         self.stopped_early = state.stopped_early
-
-
-def _views_by_stay(cases: Sequence[Case]) -> list[list[int]]:
-    """Return the case numbers of each stay, stays in order of first appearance."""
-    stays: dict[tuple[str, str], list[int]] = {}
-    for row, case in enumerate(cases):
-        stays.setdefault((case.facts.data_set, case.facts.stay_id), []).append(row)
-    return list(stays.values())
-
-
-def _draw_view(
-    views: Sequence[int],
-    cohort: Cohort,
-    settings: TrainingSettings,
-    generator: np.random.Generator,
-) -> int:
-    """Choose one of a stay's views by the settings' weights; without weights, any."""
-    if len(views) == 1:
-        return views[0]
-    named = [settings.view_weights.get(cohort.cases[row].facts.view, 0.0) for row in views]
-    weights = np.array(named) if sum(named) > 0 else np.ones(len(views))
-    return int(generator.choice(views, p=weights / weights.sum()))
-
-
-def _epoch_rows(
-    stays: Sequence[Sequence[int]],
-    cohort: Cohort,
-    settings: TrainingSettings,
-    generator: np.random.Generator,
-) -> npt.NDArray[np.int64]:
-    """Return one case of every stay, in random order."""
-    rows = np.array([_draw_view(views, cohort, settings, generator) for views in stays], np.int64)
-    return generator.permutation(rows)
 
 
 def _outcomes(

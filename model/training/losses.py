@@ -61,6 +61,19 @@ class ConsistencySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LossCounts:
+    """What the terms of a whole batch are divided by, where a process has a part of its rows."""
+
+    labels: int  # known ones
+    divergence: int  # rows with weight in it
+    mass: int
+
+    def times(self, copies: int) -> LossCounts:
+        """Return the counts where so many processes compute the same rows."""
+        return LossCounts(self.labels * copies, self.divergence * copies, self.mass * copies)
+
+
+@dataclass(frozen=True, slots=True)
 class LossTerms:
     """The loss and its parts, each a scalar."""
 
@@ -94,14 +107,25 @@ def over_tokens(attention: Tensor, present: Tensor) -> Tensor:
     return shown / shown.sum(dim=1, keepdim=True).clamp_min(ATTENTION_FLOOR)
 
 
-def divergence(target: Tensor, attention: Tensor, weight: Tensor) -> Tensor:
-    """Return the mean of weight x KL(p || a) over rows with weight; p and a are (B, T)."""
+def divergence(
+    target: Tensor, attention: Tensor, weight: Tensor, count: int | None = None
+) -> Tensor:
+    """Return the mean of weight x KL(p || a) over rows with weight; p and a are (B, T).
+
+    ``count``: of the rows with weight, where these are a part of them.
+    """
     safe = target.clamp_min(ATTENTION_FLOOR)
     rows = (target * (safe.log() - attention.clamp_min(ATTENTION_FLOOR).log())).sum(dim=1)  # (B,)
-    return (weight * rows).sum() / (weight > 0).sum().clamp_min(1)
+    return (weight * rows).sum() / _rows_with(weight, count)
 
 
-def modality_mass(target: Tensor, attention: Tensor, modality: Tensor, weight: Tensor) -> Tensor:
+def modality_mass(
+    target: Tensor,
+    attention: Tensor,
+    modality: Tensor,
+    weight: Tensor,
+    count: int | None = None,
+) -> Tensor:
     """Return the mean of weight x squared difference of mass, summed over modalities.
 
     ``modality`` (B, T) numbers the modality of each token; hidden tokens have no mass.
@@ -110,7 +134,11 @@ def modality_mass(target: Tensor, attention: Tensor, modality: Tensor, weight: T
     for number in range(int(modality.max().item()) + 1):
         inside = (modality == number).to(target.dtype)  # (B, T)
         rows = rows + ((target - attention) * inside).sum(dim=1) ** 2
-    return (weight * rows).sum() / (weight > 0).sum().clamp_min(1)
+    return (weight * rows).sum() / _rows_with(weight, count)
+
+
+def _rows_with(weight: Tensor, count: int | None) -> Tensor | int:
+    return (weight > 0).sum().clamp_min(1) if count is None else max(1, count)
 
 
 def training_loss(
@@ -125,17 +153,27 @@ def training_loss(
     whole: Tensor,
     kl_weight: float,
     mass_weight: float,
+    counts: LossCounts | None = None,
 ) -> LossTerms:
-    """Return the loss of a batch.
+    """Return the loss of a batch, or, with the counts of the whole, a part's share of it.
 
     ``logits`` and ``labels`` are (B, tasks), with NaN where a label is unknown; ``gate`` and
     ``whole`` (no token dropped) are (B,).
     """
     known = ~torch.isnan(labels)
-    cross_entropy = functional.binary_cross_entropy_with_logits(logits[known], labels[known])
+    cross_entropy = _cross_entropy(
+        logits[known], labels[known], None if counts is None else counts.labels
+    )
     taught = whole.to(target.dtype) * (target.sum(dim=1) > 0).to(target.dtype)  # (B,)
     shown = over_tokens(attention, present)
-    kl = divergence(target, shown, taught * gate)
-    mass = modality_mass(target, shown, modality, taught)
+    kl = divergence(target, shown, taught * gate, None if counts is None else counts.divergence)
+    mass = modality_mass(target, shown, modality, taught, None if counts is None else counts.mass)
     total = cross_entropy + kl_weight * kl + mass_weight * mass
     return LossTerms(total, cross_entropy.detach(), kl.detach(), mass.detach())
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, count: int | None) -> Tensor:
+    if count is None:
+        return functional.binary_cross_entropy_with_logits(logits, labels)
+    total = functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    return total / max(1, count)

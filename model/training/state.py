@@ -34,7 +34,7 @@ class TrainingState:
 
 
 def save_state(folder: Path, fingerprint: Mapping[str, Any], state: TrainingState) -> None:
-    """Replace the folder's state in one step; a kill leaves the old one or the new one."""
+    """Replace the folder's state; a kill leaves the old one or the new one."""
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -49,12 +49,23 @@ def save_state(folder: Path, fingerprint: Mapping[str, Any], state: TrainingStat
         "stopped_early": state.stopped_early,
     }
     (unfinished / "state.json").write_text(json.dumps(document))
-    shutil.rmtree(folder, ignore_errors=True)
+    replaced = _replaced(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        folder.rename(replaced)
     unfinished.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def settle(folder: Path) -> None:
+    """Put back a state whose replacement was killed between its two renames."""
+    if not folder.exists() and _replaced(folder).exists():
+        _replaced(folder).rename(folder)
 
 
 def load_state(folder: Path, fingerprint: Mapping[str, Any]) -> TrainingState | None:
     """Return the state, or None where there is none or it is of another run."""
+    settle(folder)
     path = folder / "state.json"
     if not path.is_file():
         return None
@@ -76,6 +87,10 @@ def load_state(folder: Path, fingerprint: Mapping[str, Any]) -> TrainingState | 
         history=document["history"],
         stopped_early=document["stopped_early"],
     )
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".old")
 
 
 def _tensors(state: TrainingState) -> dict[str, Tensor]:

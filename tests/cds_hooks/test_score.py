@@ -20,7 +20,8 @@ from fhir.resources.R4B.riskassessment import RiskAssessment
 
 from cds_hooks.cli import main
 from cds_hooks.errors import ResultsUnusable
-from cds_hooks.score_command import Tally, score_with
+from cds_hooks.score_command import score_with
+from cds_hooks.score_tally import Tally
 from fhir_adapters.bulk import write_bulk
 from fhir_adapters.errors import FhirNotFound
 from model.checkpoint import load_checkpoint
