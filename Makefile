@@ -88,7 +88,7 @@ $(VENV)/.serving: constraints.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.development: $(VENV)/.serving
 	@echo "Installing what training and tests need (torch among it; some minutes, once) ..."
-	$(call install,$(VENV),-c constraints.txt --no-build-isolation -e ".[train$(,)test]")
+	$(call install,$(VENV),-c constraints.txt --no-build-isolation -e ".[ray$(,)score$(,)train$(,)test]")
 	@touch $@
 
 $(FHIR_VENV)/.installed: requirements-fhir-server.txt

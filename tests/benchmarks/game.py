@@ -51,7 +51,7 @@ class ChartGame:
         tokens = self.predictor.tokenize(self.record)
         memory = self.predictor.network.encode(tokens)
         game = TokenGame(self.predictor.network, memory, task=0)
-        seed, budget = content_seed(tokens), self.predictor.budget
+        seed, budget = content_seed(tokens.labels), self.predictor.budget
         return estimate(game, tokens, seed, budget, None).samples.values
 
 

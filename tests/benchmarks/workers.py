@@ -74,3 +74,5 @@ def _started(
         if process.stdin is not None:
             process.stdin.close()
         process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()

@@ -59,6 +59,8 @@ def _comparable(response: Any) -> Any:
         del card["uuid"], card["links"]
         for suggestion in card.get("suggestions", []):
             del suggestion["uuid"]
+            for action in suggestion["actions"]:
+                del action["resource"]["identifier"]  # the suggestion's uuid again
     return body
 
 
