@@ -222,7 +222,12 @@ def process(
     names = [checkpoint, export, folder / "r.ndjson", folder / "l.ndjson"]
     command = [sys.executable, "-m", "tests.cds_hooks.score_process", *map(str, names)]
     return subprocess.run(
-        [*command, str(kill_at), "1"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [*command, str(kill_at), "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
