@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -29,6 +30,8 @@ def main() -> None:
 
     Research software: not a medical device, not validated on patients.
     """
+    # Before NumPy is loaded: on matrices as small as ours a second thread of OpenBLAS only spins.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @main.command()

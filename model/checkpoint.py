@@ -32,7 +32,7 @@ from model.calibration import Calibration, ConformalSets
 from model.errors import CheckpointDamaged, CheckpointIncompatible, CheckpointMissing
 from model.tokens import TokenConfig
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 1: attention of every coalition
 MANIFEST: Final = "manifest.json"
 ENCODER: Final = "encoder"  # a folder with a manifest of its own; config.json has its identity
 FILES: Final = (

@@ -43,10 +43,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fused:
-    """What the fusion says of C coalitions."""
+    """What the fusion says of C coalitions, and how the first of them was attended to."""
 
     logits: Floats  # (C, T)
-    attention: Floats  # (C, N)
+    attention: Floats  # (N,)
 
 
 class OnnxNetwork:
@@ -83,8 +83,8 @@ class OnnxNetwork:
         padded[:, memory.columns] = mask
         shares = np.array_split(padded, max(1, min(self._threads, len(mask) // LEAST_SHARE)))
         answers = self._at_once(memory, shares)
-        logits, attention = (np.concatenate(part) for part in zip(*answers, strict=True))
-        return Fused(logits, attention[:, memory.columns])
+        logits = np.concatenate([answer[0] for answer in answers])
+        return Fused(logits, answers[0][1][memory.columns])
 
     def _at_once(self, memory: Memory, shares: list[Booleans]) -> list[tuple[Floats, Floats]]:
         """Run the shares on a thread each, with the first on this one.
@@ -100,7 +100,7 @@ class OnnxNetwork:
         return answers
 
     def _run(self, memory: Memory, padded: Booleans) -> list[tuple[Floats, Floats]]:
-        """Run a bounded number of coalitions at a time: logits (c, T), attention (c, padded)."""
+        """Run a bounded number of coalitions at a time: logits (c, T), attention (padded,)."""
         return [
             tuple(
                 self._fuse.run(

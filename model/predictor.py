@@ -108,7 +108,7 @@ class Predictor:
             explanation = explain(
                 TokenGame(self.network, memory, task=explained),
                 tokens,
-                fused.attention[0],
+                fused.attention,
                 task=specs[explained].name,
                 budget=self.budget,
                 deadline_s=deadline_s,

@@ -102,7 +102,7 @@ def _audit(
     n, rng = tokens.token_count, np.random.default_rng([number, 2])
     memory = audited.served.encode(tokens)
     game = TokenGame(audited.served, memory, task=0)
-    attention = audited.served.fuse(memory, np.ones((1, n), np.bool_)).attention[0]
+    attention = audited.served.fuse(memory, np.ones((1, n), np.bool_)).attention
     reference, empty, full = shapley_values(
         game, n, pairs_for(effort.reference_evaluations, n), rng
     )

@@ -1,4 +1,4 @@
-"""fuse.onnx: the memory of one patient and C coalitions -> logits and pooled attention.
+"""fuse.onnx: the memory of one patient and C coalitions -> logits, and attention of the first.
 
 The same function as ``FusionNetwork.fuse`` for one patient, arranged for many coalitions: before
 the first block the latents are constants, so their scores are computed once a patient and a
@@ -236,7 +236,10 @@ class FuseGraph(GraphWriter):
         return self.op("Add", x, self.digest(layer_norm(self, x, block.digest_norm), block))
 
     def pool(self, x: str, everything: Group) -> tuple[str, str]:
-        """Shared latents (C * shared, D) -> logits (C, T), attention (C, N)."""
+        """Shared latents (C * shared, D) -> logits (C, T), attention of the first coalition (N,).
+
+        Averaging the heads of every coalition would cost a twelfth of the graph, for nobody.
+        """
         network, pool = self.network, self.network.pool
         latents = self.reshape(x, -1, network.config.shared_latents, self.width)
         mean = self.op("ReduceMean", latents, self.constant([1]), keepdims=0)  # (C, D)
@@ -247,8 +250,9 @@ class FuseGraph(GraphWriter):
         pooled = self.op("Mul", pooled, self.constant(array(network.gain)))
         first, last_layer = (cast(nn.Linear, network.head[index]) for index in (0, 3))
         logits = linear(self, self.op("Gelu", linear(self, pooled, first)), last_layer)
-        mean_weights = self.op("ReduceMean", weights, self.constant([0, 2]), keepdims=0)
-        return logits, self.columns(mean_weights, 1, 2**31)
+        of_first = self.columns(weights, 0, 1)  # (H, 1, 1, 1 + N)
+        mean_weights = self.op("ReduceMean", of_first, self.constant([0, 1, 2]), keepdims=0)
+        return logits, self.columns(mean_weights, 1, 2**31, axis=0)
 
 
 def fuse_graph(network: FusionNetwork) -> onnx.ModelProto:
@@ -271,5 +275,5 @@ def fuse_graph(network: FusionNetwork) -> onnx.ModelProto:
             **{n: (TensorProto.FLOAT, (s, width)) for n, s in zip(MEMORY, sizes, strict=True)},
             "mask": (TensorProto.BOOL, ("C", "N")),
         },
-        {"logits": ("C", g.tasks), "attention": ("C", "N")},
+        {"logits": ("C", g.tasks), "attention": ("N",)},
     )

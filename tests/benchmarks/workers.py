@@ -66,7 +66,7 @@ def _started(
         stdout=subprocess.PIPE,
         text=True,
         cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree)},
+        env={**os.environ, "PYTHONPATH": str(tree), "OPENBLAS_NUM_THREADS": "1"},  # as in gunicorn
     )
     try:
         yield process

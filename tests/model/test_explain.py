@@ -33,7 +33,7 @@ def game_of(predictor, record):
     """Return the tokens, the game, and the attention of the full coalition."""
     tokens = tokenize(record, CONFIG, embed)
     memory = predictor.network.encode(tokens)
-    attention = predictor.network.fuse(memory, np.ones((1, tokens.token_count), bool)).attention[0]
+    attention = predictor.network.fuse(memory, np.ones((1, tokens.token_count), bool)).attention
     return tokens, TokenGame(predictor.network, memory, 0), attention
 
 
