@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
@@ -85,7 +86,12 @@ def create_app(
     install(app, parts)
     app.register_blueprint(blueprint, url_prefix=settings.url_prefix or None)
     app.register_blueprint(
-        explanation_pages(parts.store, parts.adviser.links, read_model_card(settings.checkpoint)),
+        explanation_pages(
+            parts.store,
+            parts.adviser.links,
+            read_model_card(settings.checkpoint),
+            ZoneInfo(settings.display_time_zone),
+        ),
         url_prefix=settings.url_prefix + EXPLANATION_PATH.rstrip("/"),
     )
     app.before_request(_begin)

@@ -7,6 +7,7 @@ denies, is worded so that it cannot be read as a finding.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,6 +51,7 @@ _STRENGTHS = (  # by the factor on the odds that an attribution in logits amount
     (0.0, "Slightly"),
 )
 _UNTIMED_UNITS = frozenset({"{bool}"})
+_ACRONYM = re.compile(r"\bicu\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,11 @@ def _number(value: float, digits: int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def background_text(text: str) -> str:
+    """A word of the record as clinicians write it: "medical ICU"."""
+    return _ACRONYM.sub("ICU", text)
+
+
 def _unit(unit: str) -> str:
     if unit.startswith("{") and unit.endswith("}"):
         return ""
@@ -161,7 +168,7 @@ def _structured(evidence: StructuredEvidence, moment: Moment) -> str:
             " This is about what was done, not about a value."
         )
     if evidence.text:
-        return f"{name}: {escaped(evidence.text, _NAME_LIMIT)}"
+        return f"{name}: {escaped(background_text(evidence.text), _NAME_LIMIT)}"
     if evidence.value is None:
         return f"{name}, without a value"
     said = f"{name} {quantity(evidence.value, evidence.unit)}"

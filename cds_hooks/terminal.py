@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cds_hooks.explanation_page.figures import logit_text, signed
+from cds_hooks.explanation_page.figures import PageClock, logit_text, signed
 from cds_hooks.explanation_page.reasons import reason, strongest, token_scale
 from model.prediction import Explanation, TokenAttribution
 
@@ -67,7 +67,7 @@ def attribution_table(explanation: Explanation, now: Any, top: int) -> Table:
     largest = max((abs(token.shap_logit) for token in ordered), default=0.0) or 1.0
     scale = token_scale(explanation.tokens)
     for token in ordered[:top]:
-        row = reason(token, scale, now)
+        row = reason(token, scale, PageClock(now))
         table.add_row(
             Text(harmless("; ".join(part for part in (row.what, row.value, *row.flags) if part))),
             _bar(token, largest),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cds_hooks.explanation_page.figures import ago, clock
+from cds_hooks.explanation_page.figures import PageClock
 from cds_hooks.explanation_page.reasons import group_title, is_measured, strongest
 from model.prediction import Explanation, TokenAttribution
 from model.record import PatientRecord
@@ -48,7 +48,9 @@ def sources_of(explanation: Explanation | None) -> tuple[Source, ...]:
     )
 
 
-def coverage(record: PatientRecord, explanation: Explanation | None) -> tuple[Coverage, ...]:
+def coverage(
+    record: PatientRecord, explanation: Explanation | None, clock: PageClock
+) -> tuple[Coverage, ...]:
     """Return a line for each kind of data, also for one that the chart has nothing of."""
     tokens = explanation.tokens if explanation else ()
     return tuple(
@@ -56,7 +58,7 @@ def coverage(record: PatientRecord, explanation: Explanation | None) -> tuple[Co
             title=group_title(modality),
             held=_held(record, modality),
             findings=_findings([token for token in tokens if token.modality == modality]),
-            newest=_newest_text(record, modality),
+            newest=_newest_text(record, modality, clock),
         )
         for modality in _MODALITIES
     )
@@ -91,9 +93,9 @@ def _findings(tokens: Sequence[TokenAttribution]) -> str:
     return f"{_counted(measured, 'finding')}{also}"
 
 
-def _newest_text(record: PatientRecord, modality: str) -> str:
+def _newest_text(record: PatientRecord, modality: str, clock: PageClock) -> str:
     newest = _newest(record, modality)
-    return f"{clock(newest)} ({ago(newest, record.prediction_time)})" if newest else "none"
+    return clock.with_age(newest) if newest else "none"
 
 
 def _newest(record: PatientRecord, modality: str) -> datetime | None:

@@ -45,6 +45,8 @@ class Axes:
     end_s: float
     low: float
     high: float
+    low_mark: float  # what is written at the axis: an observed value, or an edge of the range
+    high_mark: float
 
     def x(self, time_s: float) -> float:
         """Return the place of a time; times outside the window stand at its edge."""
@@ -72,17 +74,29 @@ def axes_for(
     for values outside, its nearest edge is shown.
     """
     low, high = float(values.min()), float(values.max())
+    low_mark = high_mark = None
     usual_low, usual_high = usual
     if usual_high is not None and low > usual_high:
+        low_mark = usual_high
         low = usual_high - _BAND_SHOWN * (high - usual_high)
     elif usual_low is not None and high < usual_low:
+        high_mark = usual_low
         high = usual_low + _BAND_SHOWN * (usual_low - low)
     elif (usual_low is None or low >= usual_low) and (usual_high is None or high <= usual_high):
         low = low if usual_low is None else usual_low
         high = high if usual_high is None else usual_high
     if high - low < 1e-9:  # a flat line is drawn in the middle
+        low_mark = high_mark = low
         low, high = low - 1.0, high + 1.0
-    return Axes(frame, start_s, end_s, low, high)
+    return Axes(
+        frame,
+        start_s,
+        end_s,
+        low,
+        high,
+        low if low_mark is None else low_mark,
+        high if high_mark is None else high_mark,
+    )
 
 
 def recorded_curve(times: Floats, values: Floats, axes: Axes) -> str:

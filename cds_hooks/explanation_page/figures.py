@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 
 # UCUM as people write it. Annotations in braces are no units.
 _UNITS = {
@@ -14,6 +16,7 @@ _UNITS = {
     "a": "years",
     "[pH]": "",
 }
+_SIGNIFICANT = 3  # digits of a measured number, as on the card
 MINUS = "\N{MINUS SIGN}"
 PERCENT = "\N{NO-BREAK SPACE}%"
 
@@ -33,9 +36,9 @@ def value_text(value: float, unit: str) -> str:
 
 
 def number(value: float) -> str:
-    """Return a measured number without digits that nobody measured."""
+    """Return a measured number in three significant digits, or all before the point."""
     size = abs(value)
-    digits = 0 if size >= 100 else 1 if size >= 10 else 2
+    digits = 0 if size >= 100 or not size else _SIGNIFICANT - 1 - math.floor(math.log10(size))
     text = f"{value:.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return _with_minus("0" if text == "-0" else text)
@@ -62,19 +65,39 @@ def percent(share: float) -> str:
     return f"{100 * share:.{digits}f}{PERCENT}"
 
 
-def clock(time: datetime | None) -> str:
-    """Return "23 Nov 2026, 07:40 UTC"; the page is read where the time zone is not known."""
-    return "" if time is None else f"{time:%-d %b %Y, %H:%M} UTC"
+@dataclass(frozen=True, slots=True)
+class PageClock:
+    """How a page writes times: always with their zone, the one that the cards use."""
 
+    now: datetime  # of the prediction
+    zone: tzinfo = UTC
 
-def ago(time: datetime, now: datetime) -> str:
-    """Return "40 min before", "7 h before", "3 days before"."""
-    minutes = (now - time).total_seconds() / 60
-    if minutes < 60:
-        return f"{max(0, round(minutes))} min before"
-    if minutes < 48 * 60:
-        return f"{minutes / 60:.0f} h before"
-    return f"{minutes / 60 / 24:.0f} days before"
+    def at(self, time: datetime) -> str:
+        """Return "23 Nov 2026, 07:40 CET"."""
+        return f"{time.astimezone(self.zone):%-d %b %Y, %H:%M %Z}"
+
+    def short(self, time: datetime) -> str:
+        """Return "23 Nov 07:40 CET"."""
+        return f"{time.astimezone(self.zone):%-d %b %H:%M %Z}"
+
+    def with_age(self, time: datetime) -> str:
+        """Return "23 Nov 2026, 07:40 CET (2 h before)"."""
+        return f"{self.at(time)} ({self._age(time)})"
+
+    def span(self, start: datetime, end: datetime) -> str:
+        """Return "23 Nov 06:00 to 12:00 CET", with the zone of the begin where it is another."""
+        first, last = start.astimezone(self.zone), end.astimezone(self.zone)
+        zone = "" if first.tzname() == last.tzname() else f" {first:%Z}"
+        return f"{first:%-d %b %H:%M}{zone} to {last:%H:%M %Z}"
+
+    def _age(self, time: datetime) -> str:
+        """Return "40 min before", "7 h before", "3 days before": whole ones, as on the card."""
+        minutes = max(0, int((self.now - time).total_seconds() // 60))
+        if minutes < 60:
+            return f"{minutes} min before"
+        if minutes < 48 * 60:
+            return f"{minutes // 60} h before"
+        return f"{minutes // (24 * 60)} days before"
 
 
 def _with_minus(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cds_hooks.explanation_page.bars import Bar, Scale, scale_for
-from cds_hooks.explanation_page.figures import PERCENT, clock, logit_text, signed
+from cds_hooks.explanation_page.figures import PERCENT, PageClock, logit_text, signed
 from cds_hooks.explanation_page.reasons import flags_of, strongest
 from model.prediction import TokenAttribution
 from model.record import Note, Sentence
@@ -62,7 +62,7 @@ class Comparison:
 
 
 def note_views(
-    notes: Sequence[Note], tokens: Sequence[TokenAttribution]
+    notes: Sequence[Note], tokens: Sequence[TokenAttribution], clock: PageClock
 ) -> tuple[tuple[NoteView, ...], tuple[Comparison, ...]]:
     """Return the notes, newest first, and the comparison of their strongest sentences."""
     ordered = strongest(token for token in tokens if token.modality == "note")
@@ -72,7 +72,9 @@ def note_views(
     views: list[NoteView] = []
     left = _NOTES_CHARACTERS
     for index in reversed(range(len(notes))):
-        view = _note_view(index, notes[index], left, by_id, numbers, largest)
+        view = _note_view(
+            index, notes[index], clock.at(notes[index].time), left, by_id, numbers, largest
+        )
         left -= sum(len(sentence.text) for sentence in view.sentences)
         views.append(view)
     return tuple(views), _comparison(ordered[:_COMPARED])
@@ -91,6 +93,7 @@ def _full_mark(tokens: Sequence[TokenAttribution], ordered: Sequence[TokenAttrib
 def _note_view(
     index: int,
     note: Note,
+    time: str,
     characters: int,
     by_id: Mapping[str, TokenAttribution],
     numbers: Mapping[str, int],
@@ -112,7 +115,7 @@ def _note_view(
         )
     return NoteView(
         note_type=note.note_type,
-        time=clock(note.time),
+        time=time,
         source=note.source,
         sentences=tuple(views),
         not_shown=len(note.sentences) - len(views),

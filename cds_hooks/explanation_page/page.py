@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 from cds_hooks.explanation_page import agreement
 from cds_hooks.explanation_page.completeness import Coverage, Source, coverage, sources_of
-from cds_hooks.explanation_page.figures import clock, signed, value_text
+from cds_hooks.explanation_page.figures import PageClock, signed, value_text
 from cds_hooks.explanation_page.note_view import Comparison, NoteView, note_views
 from cds_hooks.explanation_page.reasons import (
     Group,
@@ -21,6 +22,7 @@ from cds_hooks.explanation_page.reasons import (
 from cds_hooks.explanation_page.risks import STRIP_TICKS, Risk, risk_of
 from cds_hooks.explanation_page.timeline import Timeline, timeline
 from cds_hooks.explanation_page.waterfall import Waterfall, waterfalls
+from cds_hooks.reasons import background_text
 from cds_hooks.stored_explanation import StoredExplanation
 from model.prediction import Explanation
 from model.record import ReportLine
@@ -79,27 +81,28 @@ class Page:
         return {source.reference: source.number for source in self.sources}
 
 
-def page_of(stored: StoredExplanation) -> Page:
-    """Return the page of one card."""
+def page_of(stored: StoredExplanation, zone: tzinfo = UTC) -> Page:
+    """Return the page of one card, with all times in one zone."""
     prediction, record = stored.prediction, stored.record
+    clock = PageClock(record.prediction_time, zone)
     risks = tuple(risk_of(task) for task in prediction.tasks)
     explanation = stored.explanation
     return Page(
         title=f"{risks[0].display.capitalize()}: {risks[0].percent}" if risks else "No prediction",
         patient=record.demographics.source,
         about=_about(stored),
-        predicted_at=clock(prediction.prediction_time),
-        made_at=clock(stored.created_at),
-        expires_at=clock(stored.expires_at),
+        predicted_at=clock.at(prediction.prediction_time),
+        made_at=clock.at(stored.created_at),
+        expires_at=clock.at(stored.expires_at),
         risks=risks,
         strip_ticks=STRIP_TICKS,
         not_applicable=() if prediction.applicability.applicable else _refusal(stored),
         warnings=prediction.applicability.warnings,
         unreliable=_unreliable(explanation),
-        why=_why(stored, explanation) if explanation and explanation.reliable else None,
+        why=_why(stored, explanation, clock) if explanation and explanation.reliable else None,
         sources=sources_of(explanation),
         read=tuple(sorted(record.report.resources_read.items())),
-        coverage=coverage(record, explanation),
+        coverage=coverage(record, explanation, clock),
         # A card is stored with the report's own lines: each is shown once.
         limitations=tuple(dict.fromkeys((*stored.limitations, *record.report.incomplete))),
         remarks=record.report.remarks,
@@ -116,7 +119,7 @@ def _about(stored: StoredExplanation) -> str:
     parts = [
         "" if person.age_years is None else value_text(math.floor(person.age_years), "a"),
         "" if person.sex == "unknown" else person.sex,
-        stay.unit_type if stay else "",
+        background_text(stay.unit_type) if stay else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -131,24 +134,23 @@ def _unreliable(explanation: Explanation | None) -> str:
     return explanation.unreliable_reason or "the explanation did not pass its own checks"
 
 
-def _why(stored: StoredExplanation, explanation: Explanation) -> Why:
-    now = stored.record.prediction_time
+def _why(stored: StoredExplanation, explanation: Explanation, clock: PageClock) -> Why:
     tokens = explanation.tokens
-    views, comparison = note_views(stored.record.notes, tokens)
+    views, comparison = note_views(stored.record.notes, tokens, clock)
     display = {task.task: task.display for task in stored.prediction.tasks}
     return Why(
         display=display.get(explanation.task, explanation.task),
         empty_logit=signed(explanation.empty_logit),
         logit=signed(explanation.logit),
-        raising=strongest_reasons(tokens, now, raises=True),
-        lowering=strongest_reasons(tokens, now, raises=False),
+        raising=strongest_reasons(tokens, clock, raises=True),
+        lowering=strongest_reasons(tokens, clock, raises=False),
         waterfalls=waterfalls(explanation),
         measured=measured_and_not(tokens),
-        tables=reason_tables(tokens, now),
-        absent=not_measured(tokens, now),
+        tables=reason_tables(tokens, clock),
+        absent=not_measured(tokens, clock),
         notes=views,
         comparison=comparison,
-        timeline=timeline(stored.record, tokens),
+        timeline=timeline(stored.record, tokens, clock),
         agreement=agreement.comparisons(explanation.agreement),
         method=agreement.method_text(explanation),
     )

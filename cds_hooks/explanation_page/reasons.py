@@ -10,15 +10,14 @@ from datetime import datetime
 from cds_hooks.explanation_page.bars import Bar, Scale, scale_for
 from cds_hooks.explanation_page.figures import (
     PERCENT,
-    ago,
-    clock,
+    PageClock,
     logit_text,
     number,
     signed,
     unit_text,
     value_text,
 )
-from cds_hooks.reasons import HEADINGS
+from cds_hooks.reasons import HEADINGS, background_text
 from model.prediction import (
     DeviceEvidence,
     SentenceEvidence,
@@ -87,32 +86,33 @@ def token_scale(tokens: Sequence[TokenAttribution]) -> Scale:
     return scale_for((token.shap_logit, token.shap_standard_error_logit) for token in tokens)
 
 
-def reason_tables(tokens: Sequence[TokenAttribution], now: datetime) -> tuple[ReasonTable, ...]:
+def reason_tables(tokens: Sequence[TokenAttribution], clock: PageClock) -> tuple[ReasonTable, ...]:
     """Return a table for each modality that has tokens, measured ones only."""
     scale = token_scale(tokens)
     tables = []
     for modality, title in HEADINGS.items():
         own = strongest(t for t in tokens if t.modality == modality and is_measured(t))
-        rows = tuple(reason(token, scale, now) for token in own[:_SHOWN_EACH])
+        rows = tuple(reason(token, scale, clock) for token in own[:_SHOWN_EACH])
         if rows:
             tables.append(ReasonTable(title, rows, len(own) - len(rows)))
     return tuple(tables)
 
 
-def not_measured(tokens: Sequence[TokenAttribution], now: datetime) -> ReasonTable:
+def not_measured(tokens: Sequence[TokenAttribution], clock: PageClock) -> ReasonTable:
     """Return the variables whose absence itself moved the prediction."""
     scale = token_scale(tokens)
     own = strongest(token for token in tokens if not is_measured(token))
     visible = [token for token in own if abs(token.shap_logit) >= _VISIBLE_LOGIT]
     rows = tuple(  # the table's heading says that they were not measured
-        dataclasses.replace(reason(token, scale, now), value="") for token in visible[:_SHOWN_EACH]
+        dataclasses.replace(reason(token, scale, clock), value="")
+        for token in visible[:_SHOWN_EACH]
     )
     return ReasonTable("Not measured", rows, len(own) - len(rows))
 
 
-def reason(token: TokenAttribution, scale: Scale, now: datetime) -> Reason:
+def reason(token: TokenAttribution, scale: Scale, clock: PageClock) -> Reason:
     """Return one token as a row."""
-    what, value, when = _in_words(token, now)
+    what, value, when = _in_words(token, clock)
     return Reason(
         what=what,
         value=value,
@@ -126,13 +126,13 @@ def reason(token: TokenAttribution, scale: Scale, now: datetime) -> Reason:
 
 
 def strongest_reasons(
-    tokens: Sequence[TokenAttribution], now: datetime, *, raises: bool
+    tokens: Sequence[TokenAttribution], clock: PageClock, *, raises: bool
 ) -> tuple[Reason, ...]:
     """Return the few measured findings that raise, or lower, the prediction most."""
     own = strongest(t for t in tokens if is_measured(t) and (t.shap_logit > 0) == raises)
     scale = token_scale(tokens)
     return tuple(
-        reason(token, scale, now)
+        reason(token, scale, clock)
         for token in own[:_SHOWN_FIRST]
         if abs(token.shap_logit) >= _VISIBLE_LOGIT
     )
@@ -166,10 +166,10 @@ def flags_of(token: TokenAttribution) -> tuple[str, ...]:
     return tuple(_FLAG_WORDS[flag] for flag in _FLAGS if getattr(token.evidence, flag))
 
 
-def _in_words(token: TokenAttribution, now: datetime) -> tuple[str, str, str]:
+def _in_words(token: TokenAttribution, clock: PageClock) -> tuple[str, str, str]:
     evidence = token.evidence
     if isinstance(evidence, StructuredEvidence):
-        return evidence.display, _course(evidence), _when(evidence.time, now)
+        return evidence.display, _course(evidence), _when(evidence.time, clock)
     if isinstance(evidence, DeviceEvidence):
         unit = unit_text(evidence.unit)
         value = (
@@ -180,16 +180,16 @@ def _in_words(token: TokenAttribution, now: datetime) -> tuple[str, str, str]:
         return (
             evidence.display,
             value,
-            f"{evidence.start:%-d %b %H:%M} to {evidence.end:%H:%M} UTC",
+            clock.span(evidence.start, evidence.end),
         )
-    return f"“{evidence.text}”", evidence.note_type, _when(evidence.time, now)
+    return f"“{evidence.text}”", evidence.note_type, _when(evidence.time, clock)
 
 
 def _course(evidence: StructuredEvidence) -> str:
     if not evidence.measured:
         return "not measured"
     if evidence.text or evidence.value is None:
-        return evidence.text
+        return background_text(evidence.text)
     last = value_text(evidence.value, evidence.unit)
     if evidence.count < 2 or evidence.minimum is None or evidence.maximum is None:
         return last
@@ -207,5 +207,5 @@ def _direction(evidence: StructuredEvidence) -> str:
     return "rising" if trend > 0 else "falling"
 
 
-def _when(time: datetime | None, now: datetime) -> str:
-    return "" if time is None else f"{clock(time)} ({ago(time, now)})"
+def _when(time: datetime | None, clock: PageClock) -> str:
+    return "" if time is None else clock.with_age(time)

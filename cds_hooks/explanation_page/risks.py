@@ -48,13 +48,14 @@ def _ratio_text(ratio: float) -> str:
 
 
 def _conformal_text(task: TaskPrediction) -> str:
-    confidence = f"At {percent(task.conformal_confidence)} confidence (conformal prediction)"
-    if len(task.conformal_set) == 1:
-        return f"{confidence} one outcome is left: “{task.conformal_set[0]}”."
-    if not task.conformal_set:
-        return f"{confidence} no outcome is left: the patient is unlike the training data."
-    outcomes = " and ".join(f"“{outcome}”" for outcome in task.conformal_set)
-    return f"{confidence} {outcomes} are both possible: the model is uncertain."
+    """Say the conformal set as the card does: a set of one outcome is no forecast of it."""
+    confidence = f"t {percent(task.conformal_confidence)} confidence (conformal prediction)"
+    if task.risk_group == "uncertain":
+        return (
+            f"The model is uncertain: a{confidence} it cannot tell this patient from those with the"
+            " outcome nor from those without it. Do not rely on the figure."
+        )
+    return f"A{confidence} the model places this patient in the {task.risk_group}-risk group."
 
 
 def _place(share: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
 from functools import partial
 
 import structlog
@@ -59,9 +60,15 @@ UNREADABLE = (
 
 
 def explanation_pages(
-    store: Store, links: ExplanationLinks, model_card: ModelCard | None = None
+    store: Store,
+    links: ExplanationLinks,
+    model_card: ModelCard | None = None,
+    zone: tzinfo = UTC,
 ) -> Blueprint:
-    """Return the blueprint of the explanation pages, of their style sheet and of the model card."""
+    """Return the blueprint of the explanation pages, of their style sheet and of the model card.
+
+    Times stand on the pages in ``zone``.
+    """
     pages = Blueprint(
         "explanation_page",
         __name__,
@@ -70,7 +77,7 @@ def explanation_pages(
         static_folder="static",
         static_url_path="/static",
     )
-    pages.get("/<token>", endpoint="show")(partial(_show, store, links, model_card))
+    pages.get("/<token>", endpoint="show")(partial(_show, store, links, model_card, zone))
     if model_card is not None:
         pages.get("/model-card", endpoint="model_card")(partial(_show_model_card, model_card))
     return pages
@@ -82,7 +89,7 @@ def _show_model_card(card: ModelCard) -> Response:
 
 
 def _show(
-    store: Store, links: ExplanationLinks, model_card: ModelCard | None, token: str
+    store: Store, links: ExplanationLinks, model_card: ModelCard | None, zone: tzinfo, token: str
 ) -> Response:
     try:
         card_uuid = links.card_uuid(token)
@@ -97,7 +104,7 @@ def _show(
     except (KeyLost, CiphertextRefused, ExplanationUnreadable) as exc:
         structlog.get_logger().error("explanation unreadable", card=card_uuid, reason=str(exc))
         return _sorry(*UNREADABLE)
-    page = page_of(stored)
+    page = page_of(stored, zone)
     has_card = model_card is not None and model_card.is_of(page.model)
     return _answer(
         200, render_template("explanation_page/page.html", page=page, model_card=has_card)

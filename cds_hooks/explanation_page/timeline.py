@@ -13,7 +13,7 @@ from datetime import timedelta
 import numpy as np
 
 from cds_hooks.explanation_page.curve import Axes, Floats, Frame, axes_for, line, recorded_curve
-from cds_hooks.explanation_page.figures import MINUS, logit_text, number, unit_text
+from cds_hooks.explanation_page.figures import MINUS, PageClock, logit_text, number, unit_text
 from cds_hooks.explanation_page.reasons import is_measured, strongest
 from cds_hooks.explanation_page.usual_ranges import UsualRange, usual_range
 from model.prediction import DeviceEvidence, StructuredEvidence, TokenAttribution
@@ -60,9 +60,9 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A place on the time axis."""
+    """A place on an axis."""
 
-    x: float
+    place: float
     text: str
 
 
@@ -77,8 +77,7 @@ class Chart:
     path: str  # SVG path data
     marks: tuple[Mark, ...]
     dots: tuple[Dot, ...]
-    high_text: str
-    low_text: str
+    value_ticks: tuple[Tick, ...]
     frame: Frame
     ticks: tuple[Tick, ...]
     summary: str  # what the chart shows, for those who do not see it
@@ -92,17 +91,20 @@ class Timeline:
     charted: tuple[Chart, ...]
 
 
-def timeline(record: PatientRecord, tokens: Sequence[TokenAttribution]) -> Timeline:
+def timeline(
+    record: PatientRecord, tokens: Sequence[TokenAttribution], clock: PageClock
+) -> Timeline:
     """Draw every device channel, and the charted values with the strongest attributions."""
     end_s = record.prediction_time.timestamp()
     start_s = _window_start(record)
     patches = [(t, t.evidence) for t in tokens if isinstance(t.evidence, DeviceEvidence)]
     largest = max((abs(token.shap_logit) for token, _ in patches), default=0.0)
     device = (
-        _device_chart(series, patches, largest, start_s, end_s) for series in record.device_series
+        _device_chart(series, patches, largest, (start_s, end_s), clock)
+        for series in record.device_series
     )
     charted = (
-        _charted_chart(token.evidence, record.measurements, start_s, end_s)
+        _charted_chart(token.evidence, record.measurements, (start_s, end_s), clock)
         for token in strongest(tokens)
         if isinstance(token.evidence, StructuredEvidence) and is_measured(token)
     )
@@ -130,13 +132,19 @@ def _ticks(axes: Axes) -> tuple[Tick, ...]:
     return (*reversed(ticks), Tick(axes.x(axes.end_s), "now"))
 
 
+def _value_ticks(axes: Axes) -> tuple[Tick, ...]:
+    marks = dict.fromkeys((axes.high_mark, axes.low_mark))  # one, where all values are alike
+    return tuple(Tick(axes.y(value), number(value)) for value in marks)
+
+
 def _device_chart(
     series: DeviceSeries,
     patches: Sequence[Patch],
     largest: float,
-    start_s: float,
-    end_s: float,
+    window: tuple[float, float],
+    clock: PageClock,
 ) -> Chart | None:
+    start_s, end_s = window
     inside = (series.times_s >= start_s) & (series.times_s <= end_s)
     if not inside.any():
         return None
@@ -145,7 +153,7 @@ def _device_chart(
     axes = axes_for(_WIDE, start_s, end_s, values, _bounds(usual))
     own = [(token, patch) for token, patch in patches if patch.channel == series.channel]
     marks = tuple(
-        _mark(token, patch, largest, axes) for token, patch in own if _level(token, largest)
+        _mark(token, patch, largest, axes, clock) for token, patch in own if _level(token, largest)
     )
     title = own[0][1].display if own else series.channel.replace("_", " ").capitalize()
     title += f", {series.device_name}" if series.device_name else ""
@@ -159,8 +167,7 @@ def _device_chart(
         path=recorded_curve(times, values, axes),
         marks=marks,
         dots=(),
-        high_text=number(axes.high),
-        low_text=number(axes.low),
+        value_ticks=_value_ticks(axes),
         frame=axes.frame,
         ticks=_ticks(axes),
         summary=f"{title}, {unit}: {extent}; {len(marks)} marked stretches of time",
@@ -190,7 +197,9 @@ def _band(usual: UsualRange | None, axes: Axes) -> Band | None:
     return None if outside else Band(upper, round(lower - upper, 1))
 
 
-def _mark(token: TokenAttribution, evidence: DeviceEvidence, largest: float, axes: Axes) -> Mark:
+def _mark(
+    token: TokenAttribution, evidence: DeviceEvidence, largest: float, axes: Axes, clock: PageClock
+) -> Mark:
     start, end = axes.x(evidence.start.timestamp()), axes.x(evidence.end.timestamp())
     change = logit_text(token.shap_logit, token.shap_standard_error_logit)
     return Mark(
@@ -198,7 +207,7 @@ def _mark(token: TokenAttribution, evidence: DeviceEvidence, largest: float, axe
         width=round(end - start, 1),
         level=_level(token, largest),
         raises=token.shap_logit >= 0,
-        title=f"{evidence.start:%-d %b %H:%M} to {evidence.end:%H:%M} UTC: {change}",
+        title=f"{clock.span(evidence.start, evidence.end)}: {change}",
     )
 
 
@@ -209,9 +218,10 @@ def _level(token: TokenAttribution, largest: float) -> int:
 def _charted_chart(
     evidence: StructuredEvidence,
     measurements: Sequence[Measurement],
-    start_s: float,
-    end_s: float,
+    window: tuple[float, float],
+    clock: PageClock,
 ) -> Chart | None:
+    start_s, end_s = window
     own = [
         m
         for m in measurements
@@ -232,21 +242,20 @@ def _charted_chart(
         band=_band(usual, axes),
         path=line(times, values, axes),
         marks=(),
-        dots=tuple(_dot(m, axes, unit) for m in own),
-        high_text=number(axes.high),
-        low_text=number(axes.low),
+        dots=tuple(_dot(m, axes, unit, clock) for m in own),
+        value_ticks=_value_ticks(axes),
         frame=axes.frame,
         ticks=_ticks(axes),
         summary=f"{evidence.display}, {unit}: {len(own)} values, {extent}",
     )
 
 
-def _dot(measurement: Measurement, axes: Axes, unit: str) -> Dot:
+def _dot(measurement: Measurement, axes: Axes, unit: str, clock: PageClock) -> Dot:
     flag = measurement.interpretation or ""
     value = f"{number(measurement.value)} {unit}".strip()
     return Dot(
         x=axes.x(measurement.time.timestamp()),
         y=axes.y(measurement.value),
         flag="" if flag == "N" else flag,
-        title=f"{measurement.time:%-d %b %H:%M} UTC: {value} {flag}".strip(),
+        title=f"{clock.short(measurement.time)}: {value} {flag}".strip(),
     )

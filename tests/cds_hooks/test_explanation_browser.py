@@ -102,6 +102,21 @@ def test_charts_show_curves_and_marks(browser, address):
     page.close()
 
 
+def test_a_phone_shows_tables_without_scrolling_sideways(browser, address):
+    """A table that runs out of the window hid LIME, attention and what the record held."""
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(address[CARD])
+    for cells in (".three td .num", ".coverage td"):
+        places = page.locator(cells).evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().right)"
+        )
+        assert len(places) >= 9
+        assert max(places) <= 390
+    for label in ("SHAP", "LIME", "Attention", "Newest:"):
+        assert page.locator(".narrow", has_text=label).first.is_visible()
+    page.close()
+
+
 def test_the_keyboard_reaches_the_notes(browser, address):
     page = browser.new_page()
     page.goto(address[CARD])

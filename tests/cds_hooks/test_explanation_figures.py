@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from cds_hooks.explanation_page.agreement import comparisons
 from cds_hooks.explanation_page.bars import Scale
 from cds_hooks.explanation_page.completeness import coverage, sources_of
 from cds_hooks.explanation_page.curve import Frame, axes_for
-from cds_hooks.explanation_page.figures import logit_text, signed
+from cds_hooks.explanation_page.figures import PageClock, logit_text, number, signed
 from cds_hooks.explanation_page.model_card import model_card
 from cds_hooks.explanation_page.page import page_of
 from cds_hooks.explanation_page.reasons import is_measured, measured_and_not
+from cds_hooks.explanation_page.risks import risk_of
 from cds_hooks.explanation_page.usual_ranges import usual_range
 from cds_hooks.explanation_page.visible import visible
 from cds_hooks.explanation_page.waterfall import waterfalls
@@ -24,6 +27,7 @@ from tests.cds_hooks.explained_patient import stored_explanation
 
 STORED = stored_explanation()
 EXPLANATION = STORED.explanation
+CLOCK = PageClock(STORED.record.prediction_time)
 assert EXPLANATION is not None
 
 
@@ -80,7 +84,7 @@ def test_every_resource_of_every_finding_has_a_row() -> None:
 
 
 def test_completeness_counts_what_is_there() -> None:
-    structured, notes, devices = coverage(STORED.record, EXPLANATION)
+    structured, notes, devices = coverage(STORED.record, EXPLANATION, CLOCK)
     assert structured.held == "24 values of 6 variables"
     assert structured.findings == "6 findings, 2 variables never measured"
     assert notes.held == "7 sentences of 1 note"
@@ -90,8 +94,8 @@ def test_completeness_counts_what_is_there() -> None:
 
 def test_completeness_says_nothing_where_there_is_nothing() -> None:
     record = dataclasses.replace(STORED.record, notes=(), device_series=(), measurements=())
-    assert {row.held for row in coverage(record, EXPLANATION)} == {"nothing"}
-    assert {row.newest for row in coverage(record, EXPLANATION)} == {"none"}
+    assert {row.held for row in coverage(record, EXPLANATION, CLOCK)} == {"nothing"}
+    assert {row.newest for row in coverage(record, EXPLANATION, CLOCK)} == {"none"}
 
 
 @pytest.mark.parametrize(
@@ -124,17 +128,70 @@ def test_the_laboratory_range_goes_before_the_score() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "low", "high"),
+    ("values", "shown", "written"),
     [
-        ((140.0, 142.0), 135.0, 145.0),  # inside: the whole range, so that noise stays small
-        ((150.0, 160.0), 142.75, 160.0),  # above: the range's edge is seen
-        ((120.0, 130.0), 120.0, 137.25),  # below
-        ((130.0, 150.0), 130.0, 150.0),  # across
+        ((140.0, 142.0), (135.0, 145.0), (135.0, 145.0)),  # inside: all, so that noise stays small
+        ((150.0, 160.0), (142.75, 160.0), (145.0, 160.0)),  # above: the range's edge is seen
+        ((120.0, 130.0), (120.0, 137.25), (120.0, 135.0)),  # below
+        ((130.0, 150.0), (130.0, 150.0), (130.0, 150.0)),  # across
     ],
 )
-def test_axes_show_where_values_stand(values: tuple[float, float], low: float, high: float) -> None:
+def test_axes_show_where_values_stand(
+    values: tuple[float, float], shown: tuple[float, float], written: tuple[float, float]
+) -> None:
+    """At the axis stand numbers of the chart or of the range, none that only fits a frame."""
     axes = axes_for(Frame(340.0), 0.0, 3600.0, np.array(values), (135.0, 145.0))
-    assert (axes.low, axes.high) == pytest.approx((low, high))
+    assert (axes.low, axes.high) == pytest.approx(shown)
+    assert (axes.low_mark, axes.high_mark) == pytest.approx(written)
+
+
+def test_a_flat_curve_has_one_number_at_its_axis() -> None:
+    """A Glasgow Coma Scale of 15 throughout has no 16 above it."""
+    why = page_of(STORED).why
+    assert why is not None
+    (chart,) = [one for one in why.timeline.charted if one.title == "Glasgow Coma Scale"]
+    assert [tick.text for tick in chart.value_ticks] == ["15"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        *(
+            (0.029, "0.029"),
+            (0.0041, "0.0041"),
+            (4.0, "4"),
+            (0.0, "0"),
+            (-0.5, "\N{MINUS SIGN}0.5"),
+        ),
+        *((7.412, "7.41"), (38.96, "39"), (1234.6, "1235"), (6766.0, "6766")),
+    ],
+)
+def test_numbers_keep_what_was_measured(value: float, said: str) -> None:
+    assert number(value) == said
+
+
+def test_times_stand_in_the_zone_of_the_cards() -> None:
+    clock = PageClock(datetime(2026, 10, 25, 6, 0, tzinfo=UTC), ZoneInfo("Europe/Vienna"))
+    assert clock.at(clock.now) == "25 Oct 2026, 07:00 CET"
+    summer = datetime(2026, 10, 24, 20, 0, tzinfo=UTC)
+    assert clock.with_age(summer) == "24 Oct 2026, 22:00 CEST (10 h before)"
+    assert clock.span(summer, clock.now) == "24 Oct 22:00 CEST to 07:00 CET"
+    assert clock.short(summer) == "24 Oct 22:00 CEST"
+
+
+def test_ages_are_whole_as_on_the_card() -> None:
+    clock = PageClock(datetime(2026, 11, 23, 12, 0, tzinfo=UTC))
+    for minutes, said in ((12.9, "12 min"), (44.6 * 60, "44 h"), (71.9 * 60, "2 days")):
+        assert clock.with_age(clock.now - timedelta(minutes=minutes)).endswith(f"({said} before)")
+
+
+@pytest.mark.parametrize("group", ["low", "high", "uncertain"])
+def test_a_conformal_set_is_no_forecast(group: str) -> None:
+    task = dataclasses.replace(STORED.prediction.tasks[0], risk_group=group)
+    said = risk_of(task).conformal
+    assert "dies" not in said
+    expected = "The model is uncertain" if group == "uncertain" else f"in the {group}-risk group."
+    assert expected in said
 
 
 def test_a_scale_without_extent_is_still_a_scale() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
@@ -18,6 +19,8 @@ from cds_hooks.stored_explanation import StoredExplanation
 from model.record import Note, PatientRecord, ReportLine, Sentence
 from tests.cds_hooks.explained_patient import CARD, NOW, stored_explanation
 
+ZONE = "America/New_York"
+
 
 class Site:
     """A store, signed links and a client of an application that has only these pages."""
@@ -27,7 +30,7 @@ class Site:
         self.store = Store(url, keys, clock=lambda: NOW)
         self.links = ExplanationLinks("http://service.test", keys, timedelta(hours=24))
         app = Flask(__name__)
-        app.register_blueprint(explanation_pages(self.store, self.links))
+        app.register_blueprint(explanation_pages(self.store, self.links, zone=ZoneInfo(ZONE)))
         self.client: FlaskClient = app.test_client()
 
     def page(self, stored: StoredExplanation) -> str:
@@ -50,7 +53,7 @@ def test_the_page_shows_risk_reasons_and_sources(site):
         "In-hospital death: 37\N{NO-BREAK SPACE}%",
         "2.7 times the average",
         "4.6 mmol/L, rising (1.6 to 4.6, 4 values)",
-        "23 Nov 2026, 06:40 UTC (1 h before)",
+        "23 Nov 2026, 01:40 EST (1 h before)",
         ">Observation/lactate-3</a> and 3 more",
         "+0.62 ± 0.02",
         "SHAP and LIME agree on 4 of the 5 strongest note sentences.",
@@ -76,6 +79,12 @@ def test_the_page_shows_the_essence_of_the_reading_report(site):
     assert "Resources read: 1 DocumentReference, 412 Observation, 1 Patient." in text
     for line in stored.limitations:
         assert text.count(line.sentence) == 1, "a card is stored with the report's own lines"
+
+
+def test_every_time_is_in_the_zone_of_the_cards(site):
+    text = site.page(stored_explanation())
+    assert " EST" in text
+    assert "UTC" not in text
 
 
 def test_a_device_is_named_where_the_chart_names_it(site):
