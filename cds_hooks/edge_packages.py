@@ -19,9 +19,10 @@ from cds_hooks.errors import CommandError
 
 NEEDED: Final = (
     *("click", "cryptography", "fhirpathpy", "flask", "gunicorn", "itsdangerous", "jinja2"),
-    *("lark", "lxml", "markdown-it-py", "markupsafe", "numpy", "onnxruntime", "packaging", "pint"),
-    *("prometheus-client", "pyjwt", "pypdf", "requests", "rich", "selectolax", "sqlalchemy"),
-    *("striprtf", "structlog", "tokenizers", "ucumvert", "urllib3", "werkzeug"),
+    *("lark", "lxml", "markdown-it-py", "markupsafe", "numpy", "onnxruntime", "orjson"),
+    *("packaging", "pint", "prometheus-client", "pyjwt", "pypdf", "requests", "rich"),
+    *("selectolax", "sqlalchemy", "striprtf", "structlog", "tokenizers"),
+    *("ucumvert", "urllib3", "werkzeug"),
 )
 # Of the dependencies in pyproject.toml, or of what these depend on:
 NOT_NEEDED: Final = {

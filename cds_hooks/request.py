@@ -6,10 +6,8 @@ value: it may be a patient's.
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,9 +19,6 @@ _ID = re.compile(r"[A-Za-z0-9\-._]{1,256}")  # FHIR allows 64; Epic sends up to 
 _USER = re.compile(r"(Practitioner|PractitionerRole|Patient|RelatedPerson)/[A-Za-z0-9\-._]{1,256}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _LONGEST_LIFE_S = 366 * 24 * 3600  # of an access token; a year is absurd, and still a date
-# Objects, arrays and what follows a comma. 10,000 Observations of a verbose server hold half as
-# many; 18 MB of "{}," would be six million, and half a gigabyte of memory.
-_MOST_VALUES = 2_000_000
 _PATIENT_SCOPE = re.compile(r"(^|\s)patient/")
 
 
@@ -65,32 +60,6 @@ class HookRequest:
     prefetch: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-def parse_json(body: bytes, *, most_values: int = _MOST_VALUES) -> Any:
-    """Return the JSON value of a body. Raises BadRequest; NaN and Infinity are not JSON.
-
-    A name that stands twice in one object is refused too, and so is a body that would grow large
-    in memory.
-    """
-    if sum(body.count(mark) for mark in (b"{", b"[", b",")) > most_values:
-        raise BadRequest("$", f"the body holds more than {most_values} values")
-    try:
-        return json.loads(
-            body.decode("utf-8"),
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_members_once,
-        )
-    except UnicodeDecodeError as exc:
-        raise BadRequest("$", f"the body is not UTF-8 at byte {exc.start}") from exc
-    except json.JSONDecodeError as exc:
-        raise BadRequest(
-            "$", f"the body is not JSON: {exc.msg} in line {exc.lineno}, column {exc.colno}"
-        ) from exc
-    except RecursionError as exc:
-        raise BadRequest("$", "the body is nested too deeply") from exc
-    except ValueError as exc:
-        raise BadRequest("$", "the body holds a number that is out of range") from exc
-
-
 def parse_hook_request(
     body: Any, *, hooks: Mapping[str, bool], arrived_at: datetime, https_only: bool
 ) -> HookRequest:
@@ -116,20 +85,6 @@ def parse_hook_request(
         fhir_authorization=_fhir_authorization(request, context),
         prefetch=_prefetch(request),
     )
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
-def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that stands twice: which value counts would be the reader's choice."""
-    members = dict(pairs)
-    if len(members) == len(pairs):
-        return members
-    counts = Counter(name for name, _ in pairs)  # list.count would be quadratic: an attack
-    twice = next(name for name, count in counts.items() if count > 1)
-    raise BadRequest("$", f"the member '{printable(twice)}' stands twice in one object")
 
 
 def _hook_instance(request: Mapping[str, Any]) -> str:

@@ -16,15 +16,11 @@ from cds_hooks.cards import Card, Link, cards_response
 from cds_hooks.errors import BadRequest, DeadlineExceeded, NotReady, UnsupportedMediaType
 from cds_hooks.feedback import parse_feedback, store_feedback
 from cds_hooks.icon import icon_png
+from cds_hooks.json_body import parse_json
 from cds_hooks.parts import Parts, parts_of
 from cds_hooks.pipeline import Advice
 from cds_hooks.remember import kept_prediction, remember
-from cds_hooks.request import (
-    HookRequest,
-    missing_patient_of_scope,
-    parse_hook_request,
-    parse_json,
-)
+from cds_hooks.request import HookRequest, missing_patient_of_scope, parse_hook_request
 from cds_hooks.services import ServiceDefinition
 from cds_hooks.trust import Caller
 from fhir_adapters.deadline import Deadline

@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime as ort
 
 from cds_hooks.app import create_app  # what the service holds, for the collector to go through
-from cds_hooks.request import parse_json
+from cds_hooks.json_body import parse_json
 from fhir_adapters import notes
 from fhir_adapters.recent_sentences import RecentSentences
 from fhir_adapters.record_builder import build_record
