@@ -18,15 +18,23 @@ from flask import (
     request,
     url_for,
 )
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from conformance.ehr.accepting import CannotAccept
 from conformance.ehr.cds_client import CdsClient, Connection, Exchange
-from conformance.ehr.chart import OpenedPatient, open_patient, read_chart, read_patients
+from conformance.ehr.chart import (
+    FoundPatients,
+    OpenedPatient,
+    open_patient,
+    read_chart,
+    read_patients,
+)
 from conformance.ehr.decisions import decisions
 from conformance.ehr.desk import Desk, desk
 from conformance.ehr.http import CallFailed
 from conformance.ehr.safe_markdown import plain, web_address
+from conformance.ehr.shapes import object_of, objects_of, text_of
 from conformance.ehr.signing import JWKS_PATH, SigningKey, new_signing_key
 from conformance.ehr.visits import Visit
 
@@ -34,6 +42,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+_LONGEST_NAME = 100
 _SHOWN_JSON = 60_000  # characters of a request or an answer on the page
 # Open FHIR R4 servers with invented patients, offered in the address field; never asked unbidden.
 _SANDBOXES = ("https://hapi.fhir.org/baseR4", "https://r4.smarthealthit.org")
@@ -45,7 +54,7 @@ def create_app(connection: Connection, public_url: str, key: SigningKey | None =
     """Build the EHR at ``public_url``: its JWTs name that address as their issuer."""
     app = Flask(__name__)
     app.extensions["desk"] = Desk(key or new_signing_key(), public_url.rstrip("/"), [connection])
-    app.jinja_env.filters.update(pretty=pretty, plain=plain)
+    app.jinja_env.filters.update(pretty=pretty, plain=plain, kind=kind)
     app.jinja_env.globals["sealed"] = lambda *what: desk().seals.seal(*what)
     app.register_blueprint(pages)
     app.register_blueprint(decisions)
@@ -53,6 +62,7 @@ def create_app(connection: Connection, public_url: str, key: SigningKey | None =
     app.after_request(_add_headers)
     app.register_error_handler(CallFailed, _call_failed)
     app.register_error_handler(CannotAccept, _cannot_accept)
+    app.register_error_handler(HTTPException, _http_error)
     return app
 
 
@@ -85,17 +95,20 @@ def connect() -> AnyResponse:
 def patients(number: int) -> Response:
     """List the patients of a connection."""
     connection = desk().client(number).connection
+    name = request.args.get("name", "").strip()[:_LONGEST_NAME]
     try:
-        found, problem = read_patients(connection), ""
+        found, problem = read_patients(connection, name), ""
     except CallFailed as exc:
-        found, problem = [], str(exc)
+        found, problem = FoundPatients(), str(exc)
     return _page(
         *(200, "patients.html"),
         number=number,
         connection=connection,
         connections=desk().connections,
         sandboxes=_SANDBOXES,
-        patients=found,
+        patients=found.lines,
+        more=found.more,
+        name=name,
         problem=problem,
     )
 
@@ -135,6 +148,15 @@ def pretty(value: object) -> str:
     if len(text) <= _SHOWN_JSON:
         return plain(text)
     return f"{plain(text[:_SHOWN_JSON])}\n… ({len(text) - _SHOWN_JSON} more characters)"
+
+
+def kind(answer: object) -> str:
+    """Return in a word or two what a prefetch query got."""
+    found = object_of(answer)
+    if found.get("resourceType") != "Bundle":
+        return plain(text_of(found.get("resourceType"))) or "nothing"
+    count = len(objects_of(found.get("entry")))
+    return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
 def _open(number: int, patient_id: str) -> Visit:
@@ -198,6 +220,10 @@ def _call_failed(failure: CallFailed) -> Response:
 
 def _cannot_accept(refusal: CannotAccept) -> Response:
     return _page(400, "sorry.html", sentence=str(refusal))
+
+
+def _http_error(error: HTTPException) -> Response:
+    return _page(error.code or 500, "sorry.html", sentence=error.description or error.name)
 
 
 def _page(status: int, template: str, **values: Any) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from conformance.ehr.safe_markdown import plain, to_html, web_address
+from conformance.ehr.shapes import object_of, objects_of
 
 _INDICATORS = ("info", "warning", "critical")
 
@@ -85,7 +86,7 @@ def _fault(raw: object) -> str:
         return f"has a summary of {len(raw['summary'])} characters; fewer than 140 are allowed."
     if raw.get("indicator") not in _INDICATORS:
         return "has no indicator among info, warning and critical."
-    if not _object(raw.get("source")).get("label"):
+    if not object_of(raw.get("source")).get("label"):
         return "has no source.label."
     if raw.get("suggestions") and raw.get("selectionBehavior") not in ("any", "at-most-one"):
         return "has suggestions and no selectionBehavior among any and at-most-one."
@@ -93,7 +94,7 @@ def _fault(raw: object) -> str:
 
 
 def _card(raw: Mapping[str, Any]) -> Card:
-    source = _object(raw.get("source"))
+    source = object_of(raw.get("source"))
     indicator = raw.get("indicator")
     return Card(
         uuid=plain(raw.get("uuid", "")),
@@ -102,10 +103,10 @@ def _card(raw: Mapping[str, Any]) -> Card:
         indicator=indicator if indicator in _INDICATORS else "info",
         source_label=plain(source.get("label", "unnamed source")),
         source_url=web_address(source.get("url", "")),
-        links=tuple(link for one in _objects(raw.get("links")) if (link := _link(one))),
-        suggestions=tuple(_suggestion(one) for one in _objects(raw.get("suggestions"))),
+        links=tuple(link for one in objects_of(raw.get("links")) if (link := _link(one))),
+        suggestions=tuple(_suggestion(one) for one in objects_of(raw.get("suggestions"))),
         selection_behavior=plain(raw.get("selectionBehavior", "")),
-        override_reasons=tuple(_reason(one) for one in _objects(raw.get("overrideReasons"))),
+        override_reasons=tuple(_reason(one) for one in objects_of(raw.get("overrideReasons"))),
     )
 
 
@@ -121,18 +122,10 @@ def _suggestion(raw: Mapping[str, Any]) -> Suggestion:
         uuid=plain(raw.get("uuid", "")),
         label=plain(raw.get("label", "")),
         recommended=raw.get("isRecommended") is True,
-        actions=tuple(_objects(raw.get("actions"))),
+        actions=tuple(objects_of(raw.get("actions"))),
     )
 
 
 def _reason(raw: Mapping[str, Any]) -> OverrideReason:
     code, system = plain(raw.get("code", "")), plain(raw.get("system", ""))
     return OverrideReason(code, system, plain(raw.get("display", code)))
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _objects(value: object) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []

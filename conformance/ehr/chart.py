@@ -19,8 +19,10 @@ from conformance.ehr.chart_lines import (
     patient_line,
 )
 from conformance.ehr.http import CallFailed, get_json
+from conformance.ehr.shapes import object_of, objects_of, text_of
 
 _PATIENTS = "Patient?_count=200"
+_BY_NAME = "&name={}"
 _ENCOUNTERS = "Encounter?patient={}&status=in-progress&_count=5"
 # Asked only for types that were not prefetched: a chart is not read twice.
 _SEARCHES = (
@@ -49,21 +51,38 @@ class ChartView:
     problems: tuple[str, ...]
 
 
-def read_patients(connection: Connection) -> list[PatientLine]:
-    """Return the server's patients by name. Raises CallFailed."""
-    found = _resources(get_json(f"{connection.fhir_server}/{_PATIENTS}", connection.fhir_token))
-    lines = [patient_line(one) for one in found if one.get("resourceType") == "Patient"]
-    return sorted(lines, key=lambda line: (line.name.casefold(), line.id))
+@dataclass(frozen=True, slots=True)
+class FoundPatients:
+    """Patients of a server by name, and whether it has more than it sent."""
+
+    lines: tuple[PatientLine, ...] = ()
+    more: bool = False
+
+
+def read_patients(connection: Connection, name: str = "") -> FoundPatients:
+    """Return the server's patients, those whose name begins so. Raises CallFailed."""
+    query = _PATIENTS + (_BY_NAME.format(quote(name, safe="")) if name else "")
+    bundle = object_of(get_json(f"{connection.fhir_server}/{query}", connection.fhir_token))
+    found = [one for one in _resources(bundle) if one.get("resourceType") == "Patient"]
+    lines = sorted(map(patient_line, found), key=lambda line: (line.name.casefold(), line.id))
+    links = objects_of(bundle.get("link"))
+    return FoundPatients(tuple(lines), any(link.get("relation") == "next" for link in links))
 
 
 def open_patient(connection: Connection, patient_id: str) -> OpenedPatient:
     """Read the patient and the current encounter. Raises CallFailed if there is no patient."""
     path = quote(patient_id, safe="")
-    patient = get_json(f"{connection.fhir_server}/Patient/{path}", connection.fhir_token)
+    url = f"{connection.fhir_server}/Patient/{path}"
+    patient = object_of(get_json(url, connection.fhir_token))
+    if (patient.get("resourceType"), patient.get("id")) != ("Patient", patient_id):
+        raise CallFailed(f"{url} did not answer with this patient.")
     encounters, problem = _search(connection, _ENCOUNTERS.format(path))
     encounter = encounters[0] if encounters else {}
     return OpenedPatient(
-        patient_line(patient), encounter.get("id"), encounter_text(encounter), problem
+        patient_line(patient),
+        text_of(encounter.get("id")) or None,
+        encounter_text(encounter),
+        problem,
     )
 
 
@@ -78,7 +97,9 @@ def read_chart(
     with ThreadPoolExecutor(len(_SEARCHES)) as pool:
         answers = list(pool.map(lambda query: _search(connection, query), queries))
     resources += [one for found, _ in answers for one in found]
-    unique = {(one["resourceType"], one.get("id")): one for one in resources}.values()
+    unique = {
+        (text_of(one["resourceType"]), text_of(one.get("id"))): one for one in resources
+    }.values()
     return ChartView(
         panels([one for one in unique if one["resourceType"] == "Observation"]),
         tuple(note_line(one) for one in unique if one["resourceType"] == "DocumentReference"),
@@ -95,8 +116,7 @@ def _search(connection: Connection, query: str) -> tuple[list[Mapping[str, Any]]
 
 
 def _resources(bundle: object) -> Iterator[Mapping[str, Any]]:
-    entries = bundle.get("entry", []) if isinstance(bundle, Mapping) else []
-    for entry in entries:
-        resource = entry.get("resource")
-        if resource and resource.get("resourceType") not in (None, "OperationOutcome"):
+    for entry in objects_of(object_of(bundle).get("entry")):
+        resource = object_of(entry.get("resource"))
+        if text_of(resource.get("resourceType")) not in ("", "OperationOutcome"):
             yield resource

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from conformance.ehr.safe_markdown import plain
+from conformance.ehr.shapes import object_of, objects_of, text_of
 
 _NOTE_CHARACTERS = 4000
 _NAME_CHARACTERS = 160  # the longest names in registers have fewer
@@ -63,16 +64,22 @@ class NoteLine:
 
 def patient_line(resource: Mapping[str, Any]) -> PatientLine:
     """Return a Patient as a line."""
-    names = resource.get("name") or [{}]
-    name = names[0].get("text") or " ".join(
-        [*names[0].get("given", []), names[0].get("family", "")]
-    )
     return PatientLine(
-        id=str(resource.get("id", "")),
-        name=_shortened(plain(name.strip() or "(no name)")),
-        sex=plain(resource.get("gender", "")),
-        birth_date=plain(resource.get("birthDate", "")),
+        id=text_of(resource.get("id")),
+        name=_shortened(plain(_name(_first(resource.get("name"))).strip() or "(no name)")),
+        sex=plain(text_of(resource.get("gender"))),
+        birth_date=plain(text_of(resource.get("birthDate"))),
     )
+
+
+def _name(name: Mapping[str, Any]) -> str:
+    given = name.get("given")
+    parts = [*(given if isinstance(given, list) else []), name.get("family")]
+    return text_of(name.get("text")) or " ".join(text_of(part) for part in parts)
+
+
+def _first(values: object) -> Mapping[str, Any]:
+    return next(iter(objects_of(values)), {})
 
 
 def _shortened(name: str) -> str:
@@ -86,11 +93,14 @@ def encounter_text(encounter: Mapping[str, Any]) -> str:
     """Return class, place and begin of an Encounter; an empty one is none."""
     if not encounter:
         return "no current encounter"
-    kind = encounter.get("class", {})
-    where = [one.get("location", {}).get("display", "") for one in encounter.get("location", [])]
-    code = kind.get("code", "")
-    parts = [kind.get("display") or _CLASSES.get(code, code), *where]
-    since = _when(encounter.get("period", {}).get("start"))
+    kind = object_of(encounter.get("class"))
+    where = [
+        text_of(object_of(one.get("location")).get("display"))
+        for one in objects_of(encounter.get("location"))
+    ]
+    code = text_of(kind.get("code"))
+    parts = [text_of(kind.get("display")) or _CLASSES.get(code, code), *where]
+    since = _when(object_of(encounter.get("period")).get("start"))
     return plain(
         ", ".join(part for part in parts if part) + (f" since {since} UTC" if since else "")
     )
@@ -99,7 +109,7 @@ def encounter_text(encounter: Mapping[str, Any]) -> str:
 def panels(observations: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[Value, ...]], ...]:
     """Return the newest value of each kind, in a panel for each category."""
     by_title: dict[str, list[Mapping[str, Any]]] = {title: [] for title in _PANELS.values()}
-    for one in sorted(observations, key=lambda o: _effective(o) or "", reverse=True):
+    for one in sorted(observations, key=_instant, reverse=True):
         by_title.setdefault(_PANELS.get(_category(one), _OTHER), []).append(one)
     return tuple((title, _newest(found)) for title, found in by_title.items() if found)
 
@@ -107,11 +117,12 @@ def panels(observations: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, tuple[
 def _category(observation: Mapping[str, Any]) -> str:
     if "valueSampledData" in observation:  # a wave does not stand between charted values
         return ""
-    for category in observation.get("category", []):
-        for coding in category.get("coding", []):
-            if coding.get("code") in _PANELS:
-                return str(coding["code"])
-    return ""
+    codes = [
+        text_of(coding.get("code"))
+        for category in objects_of(observation.get("category"))
+        for coding in objects_of(category.get("coding"))
+    ]
+    return next((code for code in codes if code in _PANELS), "")
 
 
 def _newest(found: Sequence[Mapping[str, Any]]) -> tuple[Value, ...]:
@@ -133,13 +144,14 @@ def _newest(found: Sequence[Mapping[str, Any]]) -> tuple[Value, ...]:
 
 def _value(resource: Mapping[str, Any]) -> str:
     if "valueQuantity" in resource:
-        quantity = resource["valueQuantity"]
-        return _with_unit(quantity.get("value", ""), quantity)
+        quantity = object_of(resource["valueQuantity"])
+        return _with_unit(quantity.get("value"), quantity)
     if "valueSampledData" in resource:
-        return _last_sample(resource["valueSampledData"])
-    if "component" in resource:
-        return _blood_pressure(resource["component"]) or ", ".join(
-            f"{_concept(part.get('code'))} {_value(part)}" for part in resource["component"]
+        return _last_sample(object_of(resource["valueSampledData"]))
+    parts = objects_of(resource.get("component"))
+    if parts:
+        return _blood_pressure(parts) or ", ".join(
+            f"{_concept(part.get('code'))} {_value(part)}" for part in parts
         )
     for name in ("valueString", "valueInteger", "valueBoolean", "valueDateTime"):
         if name in resource:
@@ -150,83 +162,100 @@ def _value(resource: Mapping[str, Any]) -> str:
 
 
 def _last_sample(sampled: Mapping[str, Any]) -> str:
-    samples = str(sampled.get("data", "")).split()
-    origin = sampled.get("origin", {})
+    samples = text_of(sampled.get("data")).split()
+    origin = object_of(sampled.get("origin"))
+    count = f"{len(samples)} sample{'' if len(samples) == 1 else 's'}"
     numbers = [one for one in samples if one != "E"]  # E is a gap; L and U are beyond the range
     try:
         value = origin.get("value", 0) + sampled.get("factor", 1) * float(numbers[-1])
     except (IndexError, ValueError, TypeError):
-        return f"{len(samples)} samples"
-    return f"{_with_unit(f'{value:g}', origin)} (last of {len(samples)} samples)"
+        return count
+    return (
+        f"{_with_unit(f'{value:g}', origin)} ({count if len(samples) == 1 else f'last of {count}'})"
+    )
 
 
 def _with_unit(value: object, quantity: Mapping[str, Any]) -> str:
-    unit = str(quantity.get("unit") or quantity.get("code") or "")
+    unit = text_of(quantity.get("unit")) or text_of(quantity.get("code"))
     shown = "" if unit.startswith("{") else _UNITS.get(unit, unit)
-    return _shortened(f"{value}{'' if shown.startswith('%') else ' '}{plain(shown)}".strip())
+    gap = "" if shown.startswith("%") else " "
+    return _shortened(f"{plain(text_of(value)) or '?'}{gap}{plain(shown)}".strip())
 
 
 def _blood_pressure(components: Sequence[Mapping[str, Any]]) -> str:
     """Return "80/33 mmHg, mean 53" for a blood pressure panel, "" for other components."""
     found = {}
     for part in components:
-        codes = {coding.get("code") for coding in part.get("code", {}).get("coding", [])}
+        codings = objects_of(object_of(part.get("code")).get("coding"))
+        codes = {text_of(coding.get("code")) for coding in codings}
         for code in codes & _PRESSURES.keys():
-            found[_PRESSURES[code]] = part.get("valueQuantity", {})
+            found[_PRESSURES[code]] = object_of(part.get("valueQuantity"))
     if {"systolic", "diastolic"} - found.keys() or len(found) != len(components):
         return ""
-    text = f"{found['systolic'].get('value', '?')}/" + _with_unit(
-        found["diastolic"].get("value", "?"), found["diastolic"]
-    )
-    return plain(f"{text}, mean {found['mean'].get('value', '?')}" if "mean" in found else text)
+    values = {name: text_of(one.get("value")) or "?" for name, one in found.items()}
+    text = f"{values['systolic']}/{_with_unit(values['diastolic'], found['diastolic'])}"
+    return plain(f"{text}, mean {values['mean']}" if "mean" in values else text)
 
 
-def _concept(concept: Mapping[str, Any] | None) -> str:
-    concept = concept or {}
-    codings = [one.get("display") or one.get("code") for one in concept.get("coding", [])]
-    return _shortened(plain(concept.get("text") or next(filter(None, codings), "(no code)")))
+def _concept(value: object) -> str:
+    concept = object_of(value)
+    codings = objects_of(concept.get("coding"))
+    names = [text_of(one.get("display")) or text_of(one.get("code")) for one in codings]
+    return _shortened(plain(text_of(concept.get("text")) or next(filter(None, names), "(no code)")))
 
 
 def _flag(resource: Mapping[str, Any]) -> str:
-    found = resource.get("interpretation") or [{}]
-    codes = [one.get("code", "") for one in found[0].get("coding", [])]
-    return plain(codes[0]) if codes and codes[0] != "N" else ""
+    coding = _first(_first(resource.get("interpretation")).get("coding"))
+    code = plain(text_of(coding.get("code")))
+    return "" if code == "N" else code
 
 
-def _effective(resource: Mapping[str, Any]) -> str | None:
-    period = resource.get("effectivePeriod", {})
-    return resource.get("effectiveDateTime") or period.get("end") or period.get("start")
+def _effective(resource: Mapping[str, Any]) -> str:
+    period = object_of(resource.get("effectivePeriod"))
+    times = (resource.get("effectiveDateTime"), period.get("end"), period.get("start"))
+    return next(filter(None, map(text_of, times)), "")
 
 
-def _when(time: str | None) -> str:
+def _instant(resource: Mapping[str, Any]) -> datetime:
+    """Return when it was true, to sort by: 08:00 in Vienna is before 07:30 in London."""
+    try:
+        moment = datetime.fromisoformat(_effective(resource))
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _when(time: object) -> str:
     """Return day and time in UTC; what is not exact, or no time at all, is shown as it is."""
-    text = str(time or "")
+    text = text_of(time)
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment_utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    except (ValueError, OverflowError):  # the year 1 has no other zone
         return plain(text[:40])
     if moment.tzinfo is None or len(text) < _EXACT:
         return plain(text[:16].replace("T", " "))
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return f"{moment_utc:%Y-%m-%d %H:%M}"
 
 
 def note_line(resource: Mapping[str, Any]) -> NoteLine:
     """Return a DocumentReference with its inline text."""
-    contents = resource.get("content") or [{}]
     return NoteLine(
         title=_concept(resource.get("type")),
         when=_when(resource.get("date")),
-        text=_attachment_text(contents[0].get("attachment", {})),
+        text=_attachment_text(object_of(_first(resource.get("content")).get("attachment"))),
     )
 
 
 def _attachment_text(attachment: Mapping[str, Any]) -> str:
-    if not str(attachment.get("contentType", "")).startswith("text/plain"):
-        return f"({plain(attachment.get('contentType', 'no attachment'))})"
+    kind = text_of(attachment.get("contentType"))
+    if not kind.startswith("text/plain"):
+        return f"({plain(kind) or 'no attachment'})"
     if "data" not in attachment:
         return "(stored apart)"
     try:
-        text = base64.b64decode(attachment["data"], validate=True).decode("utf-8", "replace")
+        data = text_of(attachment["data"])
+        text = base64.b64decode(data, validate=True).decode("utf-8", "replace")
     except (binascii.Error, ValueError):
         return "(the attachment is not valid base64)"
     shown = plain(text)

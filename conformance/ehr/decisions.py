@@ -8,7 +8,13 @@ from typing import Any
 from flask import Blueprint, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from conformance.ehr.accepting import create, identified, read_back, resources_to_create
+from conformance.ehr.accepting import (
+    CannotAccept,
+    create,
+    identified,
+    read_back,
+    resources_to_create,
+)
 from conformance.ehr.cds_client import CdsClient
 from conformance.ehr.desk import desk
 from conformance.ehr.http import CallFailed
@@ -53,12 +59,14 @@ def accept(number: int, patient_id: str) -> AnyResponse:
     with visit.busy if visit else nullcontext():
         if visit and suggestion["suggestion"] in visit.accepted:
             created = visit.accepted[suggestion["suggestion"]].split(", ")
+        elif visit and visit.closed_for(suggestion["card"]):
+            raise CannotAccept(
+                "This card was overridden, or another of its suggestions was accepted already."
+            )
         else:
             created = _carry_out(client, suggestion, patient_id)
             _report(client, suggestion, created, visit)
-            if (
-                visit
-            ):  # only now: what was not reported is reported when the button is pressed again
+            if visit:  # only now: what was not reported is reported at the next press
                 visit.accepted[suggestion["suggestion"]] = ", ".join(created)
     return _back(number, patient_id, visit, outcome="accepted", created=created)
 

@@ -27,23 +27,22 @@ class Prefetched:
 
 def fill(template: str, context: Mapping[str, str], today: date) -> str | None:
     """Return the template with all tokens replaced; None if one of them has no value."""
-    filled = template
-    for token in _TOKEN.findall(template):
-        value = _value_of(token, context, today)
-        if value is None:
-            return None
-        filled = re.sub(r"\{\{\s*" + re.escape(token) + r"\s*\}\}", value, filled)
-    return filled
+    values = {token: _value_of(token, context, today) for token in _TOKEN.findall(template)}
+    if None in values.values():
+        return None
+    return _TOKEN.sub(lambda found: values[found[1]] or "", template)
 
 
 def prefetch(
-    templates: Mapping[str, str], context: Mapping[str, str], fhir_server: str, token: str
+    templates: Mapping[str, object], context: Mapping[str, str], fhir_server: str, token: str
 ) -> Prefetched:
     """Run all queries at once. A key whose query fails is left out, as the specification allows."""
     today = datetime.now(UTC).date()
-    filled = {key: fill(template, context, today) for key, template in templates.items()}
+    texts = {key: text for key, text in templates.items() if isinstance(text, str)}
+    filled = {key: fill(text, context, today) for key, text in texts.items()}
     queries = {key: query for key, query in filled.items() if query is not None}
     problems = [f"{key}: the context has no value for a token." for key in filled.keys() - queries]
+    problems += [f"{key}: the template is not a string." for key in templates.keys() - texts]
     data = {}
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         running = {

@@ -42,6 +42,11 @@ class Visit:
         taken = any(suggestion.uuid in self.accepted for suggestion in card.suggestions)
         return taken and card.selection_behavior == "at-most-one"
 
+    def closed_for(self, card_uuid: str) -> bool:
+        """Whether a form of this card, perhaps of an older page, comes too late."""
+        cards = (card for exchange in self.exchanges for card in exchange.cards)
+        return any(self.settled(card) for card in cards if card.uuid == card_uuid)
+
 
 class Visits:
     """The visits of this run; the oldest are forgotten."""

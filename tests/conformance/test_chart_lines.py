@@ -50,6 +50,7 @@ def test_every_shape_of_a_value_has_a_line(value, text):
         ({"origin": {"value": 30, "unit": "Cel"}, "factor": 0.1, "data": "5 E 21"}, "32.1 °C"),
         ({"origin": {"value": 0}, "data": "5 U"}, "2 samples"),
         ({"data": ""}, "0 samples"),
+        ({"origin": {"value": 0}, "data": "5"}, "5 (1 sample)"),
     ],
 )
 def test_a_series_stands_apart_with_its_last_value(sampled, text):
@@ -70,6 +71,17 @@ def test_a_series_stands_apart_with_its_last_value(sampled, text):
 )
 def test_a_note_shows_what_is_inline(attachment, text):
     assert note_line({"content": [{"attachment": attachment}]}).text == text
+
+
+def test_the_newest_is_the_latest_instant_and_not_the_largest_text():
+    """08:00 in Vienna is before 07:30 in London."""
+    times = {"2026-11-23T08:00:00+01:00": 1, "2026-11-23T07:30:00Z": 2}
+    found = [
+        {"code": {"text": "x"}, "effectiveDateTime": time, "valueInteger": value}
+        for time, value in times.items()
+    ]
+    ((_, (line,)),) = panels(found)
+    assert (line.value, line.when) == ("2", "2026-11-23 07:30")
 
 
 def test_sparse_resources_have_lines():

@@ -15,6 +15,7 @@ from tests.conformance.practice_world import (
     ADVICE,
     CARD,
     ORDER,
+    PATIENT,
     SUGGESTION,
     PracticeWorld,
     json_response,
@@ -336,3 +337,67 @@ def test_a_suggestion_that_was_changed_or_moved_is_refused(ehr, world):
 def test_suggestions_without_a_selection_behaviour_are_a_fault(ehr, world):
     world.answer = lambda: json_response({"cards": [{**CARD, "suggestions": [SUGGESTION]}]})
     assert "no selectionBehavior" in get(ehr, CHART).text
+
+
+def both(ehr, world):
+    """Open a chart with two suggestions of which at most one may be accepted; return the forms."""
+    other = {**SUGGESTION, "uuid": "7f0b6f2c-1c11-4e0a-9f55-3e8d1f4b7a21", "label": "Another"}
+    card = {**ADVICE, "suggestions": [SUGGESTION, other], "selectionBehavior": "at-most-one"}
+    world.answer = lambda: json_response({"cards": [card]})
+    page = get(ehr, CHART).text
+    visit = re.search(r'name="visit" value="([^"]+)"', page)[1]
+    forms = re.findall(r'name="suggestion" value="([^"]+)"', page)
+    return [{"suggestion": form, "visit": visit} for form in forms]
+
+
+def test_at_most_one_holds_for_an_older_page_too(ehr, world):
+    """A tab that was opened before still has the button of the other suggestion."""
+    first, second = both(ehr, world)
+    assert ehr.post(f"{CHART}/accept", base_url=URL, data=first).status_code == 302
+    late = ehr.post(f"{CHART}/accept", base_url=URL, data=second)
+    assert late.status_code == 400
+    assert "another of its suggestions was accepted already" in late.text
+    assert len(world.created) == 1
+
+
+def test_nothing_of_an_overridden_card_is_created(ehr, world):
+    first, _ = both(ehr, world)
+    form = {"card": CARD["uuid"], "service": "meam-risk", "visit": first["visit"]}
+    assert ehr.post(f"{CHART}/override", base_url=URL, data=form).status_code == 302
+    late = ehr.post(f"{CHART}/accept", base_url=URL, data=first)
+    assert late.status_code == 400
+    assert "was overridden" in late.text
+    assert world.created == []
+
+
+@pytest.mark.parametrize("answer", [{**PATIENT, "id": "p2"}, {"resourceType": "OperationOutcome"}])
+def test_another_patient_than_the_one_asked_for_is_refused(ehr, world, answer):
+    world.server.clear()
+    world.server.expect_request("/fhir/Patient/p1").respond_with_json(answer)
+    page = get(ehr, CHART)
+    assert page.status_code == 502
+    assert "did not answer with this patient." in page.text
+    assert world.hook_calls == []
+
+
+def test_patients_are_found_by_name(ehr, world):
+    text = get(ehr, "/1/?name=Ad%26a").text
+    assert world.fhir_calls[-1].query_string == b"_count=200&name=Ad%26a"
+    assert 'value="Ad&amp;a"' in text
+    world.patients.clear()
+    assert "No patient has such a name." in get(ehr, "/1/?name=x").text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/9/", 404), ("/1/nothing", 404), ("/1/patients/p1/accept", 405)]
+)
+def test_a_wrong_address_is_a_page_of_ours(ehr, path, status):
+    page = get(ehr, path)
+    assert page.status_code == status
+    assert "Back to the patients" in page.text
+
+
+def test_a_form_without_its_fields_is_a_page_of_ours(ehr):
+    page = ehr.post(f"{CHART}/override", base_url=URL)
+    assert page.status_code == 400
+    assert "Back to the patients" in page.text
