@@ -88,7 +88,7 @@ def page_of(stored: StoredExplanation, zone: tzinfo = UTC) -> Page:
     risks = tuple(risk_of(task) for task in prediction.tasks)
     explanation = stored.explanation
     return Page(
-        title=f"{risks[0].display.capitalize()}: {risks[0].percent}" if risks else "No prediction",
+        title=f"{risks[0].display.capitalize()}: {risks[0].percent}" if risks else "No risk estimate",
         patient=record.demographics.source,
         about=_about(stored),
         predicted_at=clock.at(prediction.prediction_time),

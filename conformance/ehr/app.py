@@ -83,7 +83,7 @@ def connect() -> AnyResponse:
     """Add a FHIR server and a CDS service that the tester names."""
     fhir, service = (_base_url(request.form.get(name, "")) for name in ("fhir", "service"))
     if fhir is None or service is None:
-        return _page(400, "sorry.html", sentence="Both addresses have to begin with http or https.")
+        return _sorry(400, "Both addresses have to begin with http or https.")
     wanted = Connection(fhir, service.removesuffix("/cds-services"), request.form.get("token", ""))
     known = desk().connections
     if wanted not in known:
@@ -215,15 +215,23 @@ def _add_headers(response: Response) -> Response:
 
 
 def _call_failed(failure: CallFailed) -> Response:
-    return _page(502, "sorry.html", sentence=str(failure))
+    return _sorry(502, str(failure))
 
 
 def _cannot_accept(refusal: CannotAccept) -> Response:
-    return _page(400, "sorry.html", sentence=str(refusal))
+    return _sorry(400, str(refusal))
 
 
 def _http_error(error: HTTPException) -> Response:
-    return _page(error.code or 500, "sorry.html", sentence=error.description or error.name)
+    return _sorry(error.code or 500, error.description or error.name)
+
+
+def _sorry(status: int, sentence: str) -> Response:
+    """Say what went wrong; from a decision a link leads back to the chart with its cards."""
+    where = request.view_args or {}
+    visit = desk().visits.find(request.form, where.get("patient_id", ""))
+    chart = url_for("ehr.chart", **where, visit=visit.number) if visit else ""
+    return _page(status, "sorry.html", sentence=sentence, chart=chart)
 
 
 def _page(status: int, template: str, **values: Any) -> Response:

@@ -41,6 +41,12 @@ class PatientLine:
     sex: str
     birth_date: str
 
+    @property
+    def about(self) -> str:
+        """Sex and birth date, and what of them is not known."""
+        born = f"born {self.birth_date}" if self.birth_date else "birth date not known"
+        return f"{self.sex or 'sex not known'}, {born}"
+
 
 @dataclass(frozen=True, slots=True)
 class Value:

@@ -202,7 +202,8 @@ def test_a_prediction_that_does_not_apply_says_why(site):
     )
     prediction = dataclasses.replace(stored.prediction, tasks=(), applicability=applicability)
     text = site.page(dataclasses.replace(stored, prediction=prediction, explanation=None))
-    assert "No prediction" in text
+    assert "No risk estimate" in text
+    assert "This says nothing about the patient's risk." in text
     assert "The patient is a child." in text
     assert "Risk of" not in text
 

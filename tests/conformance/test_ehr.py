@@ -356,6 +356,7 @@ def test_at_most_one_holds_for_an_older_page_too(ehr, world):
     assert ehr.post(f"{CHART}/accept", base_url=URL, data=first).status_code == 302
     late = ehr.post(f"{CHART}/accept", base_url=URL, data=second)
     assert late.status_code == 400
+    assert f'href="{CHART}?visit={first["visit"]}"' in late.text, "and leads back to the chart"
     assert "another of its suggestions was accepted already" in late.text
     assert len(world.created) == 1
 
@@ -401,3 +402,11 @@ def test_a_form_without_its_fields_is_a_page_of_ours(ehr):
     page = ehr.post(f"{CHART}/override", base_url=URL)
     assert page.status_code == 400
     assert "Back to the patients" in page.text
+
+
+def test_a_patient_of_whom_nothing_is_known_has_a_banner(ehr, world):
+    world.server.clear()
+    world.server.expect_request("/fhir/Patient/p1").respond_with_json(
+        {"resourceType": "Patient", "id": "p1"}
+    )
+    assert "sex not known, birth date not known" in get(ehr, CHART).text
