@@ -88,7 +88,7 @@ def page_of(stored: StoredExplanation, zone: tzinfo = UTC) -> Page:
     risks = tuple(risk_of(task) for task in prediction.tasks)
     explanation = stored.explanation
     return Page(
-        title=f"{risks[0].display.capitalize()}: {risks[0].percent}" if risks else "No risk estimate",
+        title=_title(risks),
         patient=record.demographics.source,
         about=_about(stored),
         predicted_at=clock.at(prediction.prediction_time),
@@ -112,6 +112,12 @@ def page_of(stored: StoredExplanation, zone: tzinfo = UTC) -> Page:
         service=stored.service_id,
         card=stored.card_uuid,
     )
+
+
+def _title(risks: tuple[Risk, ...]) -> str:
+    if not risks:
+        return "No risk estimate"
+    return f"{risks[0].display.capitalize()}: {risks[0].percent}"
 
 
 def _about(stored: StoredExplanation) -> str:

@@ -13,6 +13,7 @@ from cds_hooks.keys import KeyRing, new_key
 from cds_hooks.links import ExplanationLinks
 from cds_hooks.store import Store
 from model.record import Note, Sentence
+from tests.benchmarks.page_figures import LARGEST_KB, measured
 from tests.browser import (
     Watch,
     chromium,
@@ -100,6 +101,14 @@ def test_charts_show_curves_and_marks(browser, address):
     assert page.locator("rect.mark.raises").count() >= 3
     assert page.locator("path.curve").first.bounding_box()["width"] > 300
     page.close()
+
+
+def test_the_page_is_light_and_soon_of_use(browser, address):
+    """Figures of real patients are in docs/explanation-page.md."""
+    found = measured(browser, address[CARD], with_axe=False)
+    assert found["kb"] < LARGEST_KB
+    assert found["requests"] <= 3, "the page, its style sheet and its icon"
+    assert found["server_ms"] + found["interactive_ms"] < 1000
 
 
 def test_a_phone_shows_tables_without_scrolling_sideways(browser, address):
