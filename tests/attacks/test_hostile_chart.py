@@ -1,22 +1,39 @@
-"""A hostile chart in a real browser: EHR and explanation show it as text, and do nothing."""
+"""A hostile chart in a browser and a terminal: what is shown of it is text, and does nothing."""
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
 from playwright.sync_api import Browser, Page
 
+from cds_hooks.cli import main
+from cds_hooks.service_report.page import page as report_page
+from cds_hooks.service_report.reading import Period
+from cds_hooks.service_report.report import service_report
+from cds_hooks.settings import development_settings
+from cds_hooks.store import Store
 from conformance.fhir_server import FhirServer
 from fhir_adapters.chart import Chart
 from fhir_adapters.record_builder import build_record
 from tests.accessibility import open_everything
-from tests.attacks.hostile_chart import READABLE, hostile_chart, large_note, without_nothing
+from tests.attacks.hostile_chart import (
+    READABLE,
+    SCRIPT,
+    TEXT,
+    hostile_chart,
+    large_note,
+    without_nothing,
+)
 from tests.browser import Watch, chromium, needs_chromium
-from tests.practice_site import PracticeSite, practice_site
+from tests.practice_site import PracticeSite, practice_site, sick_patient
 
 pytestmark = needs_chromium
 _PHONE = {"width": 390, "height": 844}
@@ -33,13 +50,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def site(
-    tmp_path_factory: pytest.TempPathFactory, fhir_server: FhirServer
-) -> Iterator[PracticeSite]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("site")
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path, fhir_server: FhirServer) -> Iterator[PracticeSite]:
     fhir_server.load([without_nothing(one) for one in hostile_chart("hostile")])
     large = [without_nothing(one) for one in hostile_chart("hostile-large")]
     fhir_server.load([*large, large_note("hostile-large")])
-    with practice_site(tmp_path_factory.mktemp("site"), fhir_server.base_url) as running:
+    with practice_site(folder, fhir_server.base_url) as running:
         yield running
 
 
@@ -113,6 +133,64 @@ def test_the_stored_drafts_hold_no_markup(browser: Browser, site: PracticeSite) 
     draft = requests.get(f"{site.fhir}/{kind}/{identity}", timeout=10).text
     for power in ("<script", "<img", "javascript:", "\u202e"):
         assert power not in draft
+
+
+def test_the_inspector_is_opened_with_the_rest(browser: Browser, site: PracticeSite) -> None:
+    """Request and response hold every attack; that they are looked at is not left to chance."""
+    page = browser.new_page(viewport=_PHONE)  # type: ignore[arg-type]
+    watch = Watch(page, site.ehr)
+    page.goto(f"{site.ehr}/1/patients/hostile")
+    assert_harmless(page, watch)
+    for label in ("Request", "Response", "JWT"):
+        shown = page.locator(f"pre[aria-label='{label}']")
+        assert shown.is_visible()
+    assert SCRIPT in page.locator("pre[aria-label='Request']").inner_text()
+    page.close()
+
+
+@pytest.mark.parametrize("reason", ["cds-not-applicable", SCRIPT])
+def test_the_service_report_holds_none_of_it(
+    browser: Browser, site: PracticeSite, folder: Path, tmp_path: Path, reason: str
+) -> None:
+    """Chart, comment and reason of an override come from others; the report is for managers."""
+    opened = requests.get(f"{site.ehr}/1/patients/hostile/exchange.json", timeout=30).json()
+    (card,) = opened["exchanges"][0]["received"]["cards"]
+    form = {"card": card["uuid"], "service": "meam-risk", "comment": TEXT}
+    form["reason"] = f"{reason} {card['overrideReasons'][0]['system']}"
+    requests.post(f"{site.ehr}/1/patients/hostile/override", data=form, timeout=30)
+    settings = development_settings(folder)
+    store = Store(settings.database_url, settings.key_ring())
+    document = service_report(store, Period(None, None, None), least_cell=1)
+    store.close()
+    file = tmp_path / "report.html"
+    file.write_text(report_page(document), encoding="utf-8")
+    page = browser.new_page(viewport=_PHONE)  # type: ignore[arg-type]
+    watch = Watch(page, file.as_uri())
+    page.goto(file.as_uri())
+    open_everything(page)
+    assert watch.faults == []
+    assert page.evaluate(f'document.querySelectorAll("{_FORBIDDEN}").length') == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= _PHONE["width"]
+    text = page.inner_text("body")
+    assert not re.search(_POWERS, text)
+    for word in ("Wolfeschlegel", "isolated", "المريض", "hostile"):
+        assert word not in text, "neither chart nor comment"
+    page.close()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_terminal_is_not_commanded(tmp_path: Path, options: tuple[str, ...]) -> None:
+    values = [one for one in sick_patient("hostile") if one["resourceType"] == "Observation"]
+    resources = [without_nothing(one) for one in hostile_chart("hostile")] + values
+    entries = [{"resource": one} for one in resources]
+    file = tmp_path / "chart.json"
+    file.write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}))
+    command = ["explain", "--bundle", str(file), "--top", "99", *options]
+    done = CliRunner().invoke(main, command, env={"COLUMNS": "500"})
+    assert done.exit_code == 0, done.output
+    assert "alert(" in done.output, "what was sent is shown as text"
+    assert not re.search(_POWERS, done.output)
+    assert "\x1b" not in done.output
 
 
 def test_the_record_builder_reads_what_can_be_read() -> None:
