@@ -299,7 +299,7 @@ def test_the_command_lists_steps_with_citations_and_conditions(own: Path) -> Non
 
 
 def test_a_review_is_due_after_a_year(own: Path) -> None:
-    step = STEPS["hyperkalaemia-ecg"]
+    step = STEPS["transfusion-threshold-review"]
     assert step.reviewed == "2026-11-24"
     assert list(warnings(step, date(2027, 11, 24))) == []
     assert list(warnings(step, date(2027, 11, 25))) == [
@@ -313,7 +313,7 @@ def test_a_review_is_due_after_a_year(own: Path) -> None:
 
 @pytest.mark.parametrize(("reviewed", "last"), [("2024", "2025-12-31"), ("2025-02", "2026-02-28")])
 def test_a_date_without_a_day_means_its_last(reviewed: str, last: str) -> None:
-    step = replace(STEPS["hyperkalaemia-ecg"], reviewed=reviewed)
+    step = replace(STEPS["transfusion-threshold-review"], reviewed=reviewed)
     due = date.fromisoformat(last)
     assert list(warnings(step, due)) == []
     assert "overdue by 1 day" in next(warnings(step, due + timedelta(days=1)))
