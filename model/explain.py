@@ -44,9 +44,9 @@ SHOWN = 5  # reasons on a card: their order is what more evaluations are spent o
 class ExplanationBudget:
     """How much to evaluate. Without a deadline, the same chart gives the same explanation."""
 
-    pairs: int = 2  # antithetic permutation pairs to begin with: two give a standard error
-    more_pairs: int = 1  # at a time, while the last reason shown is not told from the next
-    most_pairs: int = 4
+    pairs: int = 8  # antithetic permutation pairs to begin with; four leave a fifth reason open
+    more_pairs: int = 8  # at a time, while the last reason shown is not told from the next
+    most_pairs: int = 16
     lime_samples: int = SAMPLES
     gap_tolerance_logit: float = 1e-3  # over this the evaluations contradict each other
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from model.alignment import NOISE_FLOOR, common_strongest, spearman, top_overlap
+from model.explain import ExplanationBudget
 from model.lime_sentences import SAMPLES, coefficients, sample_masks
 from model.shapley import shapley_values
 from model.tokens import TokenArrays
 from model.training.network import NOTE, FusionNetwork
 from model.training.predict import RowGame
 
-PAIRS = 4  # as many as serving spends at most
+PAIRS = ExplanationBudget().pairs  # what serving spends at least
 
 
 def explanation_figures(

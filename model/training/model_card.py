@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model.explain import ExplanationBudget
+from model.lime_sentences import SAMPLES
 from model.training.card_answers import shipped_answers
 from model.training.card_figures import COLUMNS, SUBGROUP_COLUMNS, figure_text, subgroup_cell
 from model.training.chai_sections import chai_section
@@ -222,7 +224,8 @@ def _explanation_section(figures: Mapping[str, Any]) -> str:
     lines = [
         "## Explanations",
         "Agreement of pooled attention with SHAP, and of SHAP with LIME on note sentences, by the "
-        "estimators that serve (4 antithetic pairs, 512 LIME samples); means over a sample.",
+        f"estimators that serve ({ExplanationBudget().pairs} antithetic pairs, {SAMPLES} LIME samples); means over a "
+        "sample.",
         "",
         "| sample | n | attention-SHAP top 5 | attention-SHAP Spearman | SHAP-LIME notes in common "
         "| largest efficiency gap (logit) |",

@@ -41,7 +41,9 @@ class TrainingSettings:
     warm_up_steps: int = 50
     # Chance of each view of a stay in an epoch; views that a stay lacks are passed over.
     view_weights: Mapping[str, float] = field(default_factory=lambda: dict(VIEW_WEIGHTS))
-    auroc_tolerance: float = 0.003  # fall of the tuning AUROC under the consistency loss
+    # Fall of the tuning AUROC under the consistency loss at which it ends. From epoch to epoch it
+    # moves by 0.003 without that loss, too: the tuning stays have some 90 events.
+    auroc_tolerance: float = 0.006
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:

@@ -127,7 +127,9 @@ def test_a_hidden_reason_in_one_modality_shows_there(predictor):
 
 def test_group_errors_come_from_the_sums_of_each_pair():
     """Two tokens that share a credit back and forth are uncertain; their sum is not."""
-    samples = PairSamples(np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]))
+    samples = PairSamples(
+        np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]), np.array([[1.0, -1.0, 0.0]])
+    )
     alone, both = group_sums(samples, ["a", "b", "b"]), group_sums(samples, ["a", "a", "b"])
     assert alone[0].standard_error_logit > 0.3
     assert both[0].shap_logit == 1.0
@@ -148,7 +150,7 @@ def test_more_pairs_are_spent_while_the_fifth_overlaps_the_sixth(predictor):
 def test_a_passed_deadline_ends_refinement_but_not_the_explanation(predictor):
     tokens, game, _ = game_of(predictor, chart())
     late = estimate(game, tokens, 0, ExplanationBudget(most_pairs=50), time.monotonic() - 1)
-    assert len(late.samples.by_pair) == 2
+    assert len(late.samples.by_pair) == ExplanationBudget().pairs
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,58 @@ def test_walks_begin_with_one_player_and_end_with_all_but_one():
     assert masks[0, 0, 0].nonzero()[0] == orders[0, 0]
 
 
+def test_together_the_pairs_meet_a_player_early_and_late():
+    """With 40 players and 4 pairs each player's place from the nearer end is in every quarter."""
+    orders = random_orders(40, 4, np.random.default_rng(1))
+    place = np.argsort(orders, axis=1)
+    from_an_end = np.sort(np.minimum(place, 39 - place), axis=0)  # (4, 40)
+    middle = np.array([2.5, 7.5, 12.5, 17.5])[:, None]
+    assert np.abs(from_an_end - middle).mean() < 2.5  # independent orders: 4.3
+
+
+def test_an_order_by_itself_is_uniform():
+    """All six orders of three players come alike often (chi-square, 5 degrees of freedom)."""
+    rng = np.random.default_rng(2)
+    orders = np.concatenate([random_orders(3, 4, rng) for _ in range(1500)])
+    _, counts = np.unique(orders @ [9, 3, 1], return_counts=True)
+    assert len(counts) == 6
+    assert ((counts - 1000) ** 2 / 1000).sum() < 20.5  # p = 0.001
+
+
+def test_strata_halve_the_error_where_the_number_of_players_matters():
+    """Against independent orders of the same number, where players share, as in attention."""
+    rng = np.random.default_rng(4)
+    weights = rng.normal(size=30)
+    game = lambda m: m @ weights / (3 + m.sum(axis=1))  # noqa: E731
+    ends = game(np.array([[False] * 30, [True] * 30])).tolist()
+    exact = shapley_values(game, 30, 3000, rng)[0].values
+
+    def squared_error(orders):
+        values = pair_samples(orders, game(pair_masks(orders)), *ends).values
+        return ((values - exact) ** 2).mean()
+
+    together = [squared_error(random_orders(30, 8, rng)) for _ in range(100)]
+    apart = [
+        squared_error(np.concatenate([random_orders(30, 1, rng) for _ in range(8)]))
+        for _ in range(100)
+    ]
+    assert np.mean(together) < 0.5 * np.mean(apart)
+
+
+def test_errors_of_eight_strata_are_not_understated():
+    players = 14
+    game = table_game(players)
+    exact = exact_shapley_values(game, players)
+    errors, claimed = [], []
+    for seed in range(300):
+        samples, *_ = shapley_values(game, players, 8, np.random.default_rng(seed))
+        errors.append(samples.values - exact)
+        claimed.append(samples.standard_errors)
+    errors, claimed = np.array(errors), np.array(claimed)
+    assert 0.95 < (claimed**2).mean() / (errors**2).mean() < 1.6
+    assert (np.abs(errors) < 2 * claimed).mean() > 0.9
+
+
 def test_the_reverse_walk_is_the_reverse():
     game = table_game(5)
     orders = random_orders(5, 1, np.random.default_rng(0))
