@@ -67,6 +67,7 @@ ARMS: Final[tuple[Arm, ...]] = (
     ),
     Arm("hard labels", "is the ensemble's opinion of use?", {"soft_label_share": 0.0}),
     Arm("no bottleneck", "self-attention over all tokens", {"network.fusion": "self_attention"}),
+    Arm("two readings", "must latents read the tokens twice?", {"network.blocks": 2}),
     Arm("structured only", "a network of its own", NO_LOSS, modalities=("structured",)),
     Arm("device only", "a network of its own", NO_LOSS, modalities=("device",)),
     Arm("amortised head", "can a head that changes nothing do it?", NO_LOSS, amortised_head=True),

@@ -57,6 +57,7 @@ OTHER_ARMS: Final = (
     ("no token dropout", "shap_pearson", "Token dropout makes SHAP truer"),
     ("no modality dropout", "shap_pearson", "Modality dropout makes SHAP truer"),
     ("no bottleneck", "attention_precision", "The bottleneck makes attention truer"),
+    ("two readings", "auroc", "One reading beats two"),
     ("structured only", "auroc", "All modalities beat a network of structured values alone"),
     ("device only", "auroc", "All modalities beat a network of device series alone"),
     ("amortised head", "attention_shap_top5", "Aligned attention beats a head that only guesses"),

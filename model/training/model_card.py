@@ -224,8 +224,8 @@ def _explanation_section(figures: Mapping[str, Any]) -> str:
     lines = [
         "## Explanations",
         "Agreement of pooled attention with SHAP, and of SHAP with LIME on note sentences, by the "
-        f"estimators that serve ({ExplanationBudget().pairs} antithetic pairs, {SAMPLES} LIME samples); means over a "
-        "sample.",
+        f"estimators that serve ({ExplanationBudget().pairs} antithetic pairs, {SAMPLES} LIME "
+        "samples); means over a sample.",
         "",
         "| sample | n | attention-SHAP top 5 | attention-SHAP Spearman | SHAP-LIME notes in common "
         "| largest efficiency gap (logit) |",
