@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,3 +101,23 @@ def test_slow_and_broken_clients_do_no_harm(running: Running) -> None:
     for client in sockets:
         client.close()
     assert running.invoke().status_code == 200
+
+
+@pytest.mark.parametrize("begun_by", ["cds_hooks.gunicorn_conf", "cds_hooks.cli"])
+def test_numpy_computes_on_one_thread(begun_by: str, tmp_path: Path) -> None:
+    """OpenBLAS's second thread spins beside the first on matrices as small as ours."""
+    code = (
+        f"import {begun_by} as begun\n"
+        "if hasattr(begun, 'main'): begun.main(['verify-audit', '--help'], standalone_mode=False)\n"
+        "import numpy\n"
+        "from threadpoolctl import threadpool_info\n"
+        "print([one['num_threads'] for one in threadpool_info() if one['user_api'] == 'blas'])\n"
+    )
+    config = tmp_path / "meam.toml"
+    config.write_text('profile = "development"\nmode_auth = "open"\n')
+    without = {name: value for name, value in os.environ.items() if "OPENBLAS" not in name}
+    without["MEAM_CONFIG"] = str(config)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=without, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines()[-1] == "[1]"
