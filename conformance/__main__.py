@@ -10,20 +10,23 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from conformance.bounded import LONGEST_S
+from conformance.cannot_run import CannotRun, check_reports, check_tls, checked_option
 from conformance.case import LEVELS, Case, CaseError, Level, load_cases
-from conformance.client_keys import ClientKeys, KeyFileError, new_key, read_key
-from conformance.endpoint import JWKS_PATH, Chart, Endpoint, UpstreamChart
+from conformance.endpoint import JWKS_PATH, Endpoint, UpstreamChart
 from conformance.exchange import Wire
 from conformance.report_files import to_json, to_junit, to_test_report
 from conformance.report_page import to_page
 from conformance.report_terminal import print_run, verdict_progress
-from conformance.runner import Run, most_requests, run_cases
+from conformance.run_plan import say_plan
+from conformance.run_setup import client_keys, open_endpoint, require_patient
+from conformance.runner import Run, run_cases
 from conformance.sample import ENCOUNTER_ID, PATIENT_ID, SampleChart
 from conformance.sandbox.command import sandbox
-from conformance.target import Target
+from conformance.target import DISCOVERY, Target
 
 TOKEN_VARIABLE = "CONFORMANCE_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
-_FAILED = 1  # exit status: a case failed; 2 is a fault of usage, as click has it
+_FAILED = 1  # exit status: a case failed; 2, as click has it: the run could not be made
 _REPORTS = {"json": to_json, "junit": to_junit, "html": to_page, "test-report": to_test_report}
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -34,7 +37,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--service", required=True, help="Base URL of the service, before /cds-services.")
+@click.option("--service", required=True, help="Base URL of the service, or of its discovery.")
 @click.option("--service-id", default="", help="Which service of discovery; else the first.")
 @click.option("--version", default="2.0.1", type=click.Choice(["2.0.1", "3.0"]), show_default=True)
 @click.option("--fhir", default="", help="FHIR R4 server to read from; else a made-up patient.")
@@ -51,14 +54,36 @@ def main() -> None:
 @click.option("--origin", default="", help="Origin of a browser client that the service allows.")
 @click.option("--listen", default="127.0.0.1:0", show_default=True, help="Our FHIR endpoint.")
 @click.option("--endpoint-url", default="", help="How the service reaches our endpoint.")
+@click.option("--foreign-listen", default="", help="Our second address; else beside the first.")
+@click.option("--foreign-url", default="", help="How the service would reach our second address.")
 @click.option("--no-prefetch", is_flag=True, help="Prefetch nothing: the service fetches all.")
 @click.option("--no-fhir-access", is_flag=True, help="Requests name no FHIR server to call.")
-@click.option("--ca", type=_file, help="Who certified the service, PEM; else the system's.")
+@click.option("--ca", type=_file, help="Who certified the servers, PEM; else the system's.")
 @click.option("--certificate", type=_file, help="Our certificate for mutual TLS, PEM.")
 @click.option("--certificate-key", type=_file, help="The key of that certificate, PEM.")
 @click.option("--feedback", is_flag=True, help="Send feedback too; the service will store it.")
-@click.option("--budget-ms", default=500.0, show_default=True, help="Time for a hook's answer.")
-@click.option("--rate", default=5.0, show_default=True, help="Most requests a second; 0: no limit.")
+@click.option(
+    "--budget-ms",
+    default=500.0,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="Time for a hook's answer.",
+)
+@click.option(
+    "--timeout",
+    "longest_s",
+    default=LONGEST_S,
+    show_default=True,
+    type=click.FloatRange(0.1, 600),
+    help="Seconds that an answer is waited for.",
+)
+@click.option(
+    "--rate",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Most requests a second; 0: no limit.",
+)
 @click.option("--case", "names", multiple=True, help="Only this case; may be repeated.")
 @click.option("--fail-on", default="SHALL", type=click.Choice(LEVELS), show_default=True)
 @click.option("--json", "json_file", type=_file, help="Write the report as JSON.")
@@ -85,6 +110,8 @@ def run(
     origin: str,
     listen: str,
     endpoint_url: str,
+    foreign_listen: str,
+    foreign_url: str,
     no_prefetch: bool,
     no_fhir_access: bool,
     ca: Path | None,
@@ -92,6 +119,7 @@ def run(
     certificate_key: Path | None,
     feedback: bool,
     budget_ms: float,
+    longest_s: float,
     rate: float,
     names: tuple[str, ...],
     fail_on: Level,
@@ -105,23 +133,32 @@ def run(
     from the environment variable CONFORMANCE_FHIR_TOKEN, and the server is only read. Reports
     hold no data of patients.
 
-    Exit status: 0 where no case of --fail-on or stronger failed, 1 where one did, 2 for a fault of
-    usage.
+    Exit status: 0 where no case of --fail-on or stronger failed, 1 where one did or could not be
+    tried for want of an answer, 2 where the run could not be made.
     """
     if bool(fhir) != bool(patient):
         raise click.UsageError("--fhir and --patient belong together.")
     if bool(certificate) != bool(certificate_key):
         raise click.UsageError("--certificate and --certificate-key belong together.")
     ours = (certificate, certificate_key) if certificate and certificate_key else None
+    check_reports(report_files)
+    check_tls(ca, ours)
+    base = service.rstrip("/").removesuffix(DISCOVERY)
+    base = checked_option(base, "--service", "https://cds.example.org")
+    patient = patient.removeprefix("Patient/")
+    fhir = fhir and checked_option(fhir, "--fhir", "https://fhir.example.org/r4")
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    chart = UpstreamChart(fhir, token, ca, longest_s) if fhir else SampleChart()
     console = Console(stderr=False)
     cases = _chosen(names, version)
-    with _endpoint(fhir, listen, endpoint_url) as endpoint:
+    reached = (endpoint_url, foreign_url)
+    with open_endpoint(chart, (listen, foreign_listen), reached) as endpoint:
         target = Target(
-            service_base=service,
+            service_base=base,
             version=version,
             keys=None
             if no_jwt
-            else _keys(
+            else client_keys(
                 endpoint,
                 key_file,
                 issuer,
@@ -139,10 +176,12 @@ def run(
             cors_origin=origin,
             time_budget_ms=budget_ms,
         )
-        _say_plan(console, target, endpoint, cases, fhir, rate)
+        say_plan(console, target, endpoint, cases, fhir, rate)
         if plan_only:
             return
-        done = _run(console, target, cases, endpoint, _wire(rate, ca, ours))
+        require_patient(chart, fhir, patient)
+        wire = Wire(rate, authority=ca, certificate=ours, longest_s=longest_s)
+        done = _run(console, target, cases, endpoint, wire)
     print_run(console, done, everything=everything)
     _write(console, done, report_files)
     sys.exit(_FAILED if done.failed(fail_on) else 0)
@@ -152,62 +191,11 @@ def _chosen(names: tuple[str, ...], version: str) -> list[Case]:
     try:
         cases = [case for case in load_cases() if version in case.versions]
     except CaseError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise CannotRun(str(exc)) from exc
     unknown = sorted(set(names) - {case.id for case in cases})
     if unknown:
         raise click.UsageError(f"There is no case {unknown[0]} for CDS Hooks {version}.")
     return [case for case in cases if not names or case.id in names]
-
-
-def _endpoint(fhir: str, listen: str, endpoint_url: str) -> Endpoint:
-    host, _, port = listen.rpartition(":")
-    chart: Chart = (
-        UpstreamChart(fhir, os.environ.get(TOKEN_VARIABLE, "")) if fhir else SampleChart()
-    )
-    try:
-        return Endpoint(chart, host or "127.0.0.1", int(port), endpoint_url)
-    except (OSError, ValueError, OverflowError) as exc:
-        raise click.ClickException(f"{listen} cannot be listened on; name HOST:PORT.") from exc
-
-
-def _keys(
-    endpoint: Endpoint, key_file: Path | None, issuer: str, kid: str, jku: str, tenant: str
-) -> ClientKeys:
-    try:
-        key = read_key(key_file) if key_file else new_key()
-    except KeyFileError as exc:
-        raise click.ClickException(str(exc)) from exc
-    keys = ClientKeys(issuer or endpoint.url, key, kid, jku, tenant)
-    endpoint.key_sets = {"home": keys.jwk_set(), "foreign": keys.jwk_set(other=True)}
-    return keys
-
-
-def _say_plan(
-    console: Console, target: Target, endpoint: Endpoint, cases: list[Case], fhir: str, rate: float
-) -> None:
-    patient = f"patient {target.patient_id}, read from {fhir}" if fhir else "a made-up patient"
-    pace = f"at most {rate:g} a second" if rate else "as fast as they are answered"
-    signed = "signed" if target.keys else "without JWTs"
-    kept = "Feedback is sent, and the service will store it." if target.feedback else "No feedback."
-    lines = [
-        f"{len(cases)} cases of CDS Hooks {target.version}: up to {most_requests(cases)} requests "
-        f"to {target.discovery_url}, {signed}, {pace}, about {patient}. {kept}",
-        f"FHIR endpoint of the suite: {endpoint.url}/fhir"
-        + (
-            f", JWK Set: {target.keys.jku or 'not served'}, iss {target.keys.issuer}"
-            if target.keys
-            else ""
-        ),
-    ]
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def _wire(rate: float, authority: Path | None, ours: tuple[Path, Path] | None) -> Wire:
-    for file in (authority, *(ours or ())):
-        if file and not file.is_file():
-            raise click.ClickException(f"There is no file {file}.")
-    return Wire(rate, authority=authority, certificate=ours)
 
 
 def _run(
@@ -228,8 +216,8 @@ def _write(console: Console, done: Run, report_files: dict[str, Path | None]) ->
         try:
             path.write_text(_REPORTS[kind](done), encoding="utf-8")
         except OSError as exc:
-            raise click.ClickException(f"{path} cannot be written: {exc.strerror}.") from exc
-        console.print(f"Written: {path}", highlight=False, soft_wrap=True)
+            raise CannotRun(f"{path} cannot be written: {exc.strerror}.") from exc
+        console.print(f"Written: {path}", highlight=False, soft_wrap=True, markup=False)
 
 
 main.add_command(sandbox)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from conformance.endpoint import NEXT_PAGE
-from conformance.json_path import find, remove_at, set_at
+from conformance.json_path import dicts, find, remove_at, set_at
 from conformance.sample import outcome, searchset
 from conformance.session import NotRunnable, Session
 
@@ -112,9 +112,10 @@ def _empty(session: Session, prefetch: Prefetch) -> Prefetch:
 
 def _foreign_patient(session: Session, prefetch: Prefetch) -> Prefetch:
     for key in _searches(session):
-        for entry in prefetch[key].get("entry", ()):
-            if "subject" in entry.get("resource", {}):
-                entry["resource"]["subject"] = {"reference": "Patient/somebody-else"}
+        for entry in dicts(prefetch[key].get("entry")):
+            resource = entry.get("resource")
+            if isinstance(resource, dict) and "subject" in resource:
+                resource["subject"] = {"reference": "Patient/somebody-else"}
                 return prefetch
     raise NotRunnable("omit", "No prefetched Bundle holds a resource with a subject.")
 
@@ -155,15 +156,15 @@ def _card(session: Session) -> dict[str, Any]:
 
 def _suggestion(session: Session) -> str:
     for card in session.cards:
-        for one in card.get("suggestions") or ():
-            if isinstance(one, dict) and isinstance(one.get("uuid"), str) and "uuid" in card:
+        for one in dicts(card.get("suggestions")):
+            if isinstance(one.get("uuid"), str) and "uuid" in card:
                 return one["uuid"]
     raise NotRunnable("omit", "No card has a suggestion with a uuid.")
 
 
 def _suggesting_card(session: Session) -> str:
     for card in session.cards:
-        uuids = [one.get("uuid") for one in card.get("suggestions") or () if isinstance(one, dict)]
+        uuids = [one.get("uuid") for one in dicts(card.get("suggestions"))]
         if any(uuids) and isinstance(card.get("uuid"), str):
             return card["uuid"]
     raise NotRunnable("omit", "No card has a suggestion with a uuid.")

@@ -6,9 +6,11 @@ import re
 import struct
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from conformance.exchange import Answer
+from conformance.json_path import dicts
+from conformance.secrets_in_text import holds_jwt
 from conformance.session import Session
 
 _SPEC_TOKENS = {"userPractitionerId", "userPractitionerRoleId", "userPatientId"} | {
@@ -20,7 +22,8 @@ _SPECIAL_WORDS = {"_id", "_count", "_sort"}
 _SPECIAL_WORDS_OF_3 = {*_SPECIAL_WORDS, "_maxresults"}
 _OTHER_PREFIX = re.compile(r"(ne|sa|eb|ap)(\d{4}|\{\{)")  # of dates; the subset has five others
 _MODIFIER = re.compile(r"[\w.-]+(:in)?")
-_CODE = re.compile(r"(`+)(?:.|\n)*?\1|^(?: {4}|\t).*$", re.MULTILINE)
+_BACKTICKS = re.compile(r"`+")
+_INDENTED = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
 _HTML = re.compile(r"(?<!\\)<(?:/?[A-Za-z][^<>]*|!--)>?")
 _AUTOLINK = re.compile(r"<(?:https?://|mailto:)[^<>\s]*>")
 _EXTENSION_KEY = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)+")
@@ -52,7 +55,7 @@ def templates_stay_in_the_subset_of_3(value: Any) -> Iterator[str]:
 
 def _outside(value: Any, allowed: Collection[str]) -> Iterator[str]:
     for where, template in _templates(value):
-        for name, text in parse_qsl(urlsplit(template).query, keep_blank_values=True):
+        for name, text in parse_qsl(_query(template), keep_blank_values=True):
             special = name.startswith("_") and name not in allowed
             if special or not _MODIFIER.fullmatch(name):
                 yield f"{where} searches by {name}, which is outside of the query subset."
@@ -92,7 +95,7 @@ def no_raw_html(value: Any) -> Iterator[str]:
     for index, card in enumerate(_cards(value)):
         detail = card.get("detail")
         if isinstance(detail, str):
-            text = _AUTOLINK.sub("", _CODE.sub("", detail))
+            text = _AUTOLINK.sub("", _without_code(detail))
             if _HTML.search(text):
                 yield f"$.cards[{index}].detail holds raw HTML, which some clients execute."
 
@@ -100,11 +103,7 @@ def no_raw_html(value: Any) -> Iterator[str]:
 def one_recommended_at_most(value: Any) -> Iterator[str]:
     """Yield cards for at most one suggestion that recommend several."""
     for index, card in enumerate(_cards(value)):
-        marked = [
-            one
-            for one in card.get("suggestions") or ()
-            if isinstance(one, dict) and one.get("isRecommended") is True
-        ]
+        marked = [one for one in dicts(card.get("suggestions")) if one.get("isRecommended") is True]
         if card.get("selectionBehavior") == "at-most-one" and len(marked) > 1:
             yield f"$.cards[{index}] recommends {len(marked)} suggestions; one may be taken."
 
@@ -113,7 +112,7 @@ def card_uuids_are_unique(value: Any) -> Iterator[str]:
     """Yield uuids of cards and suggestions that stand twice."""
     found = [card.get("uuid") for card in _cards(value)]
     for card in _cards(value):
-        found += [one.get("uuid") for one in card.get("suggestions") or () if isinstance(one, dict)]
+        found += [one.get("uuid") for one in dicts(card.get("suggestions"))]
     given = [one for one in found if one is not None]
     if len(given) > len(set(map(str, given))):
         yield "A uuid of a card or suggestion stands more than once in the answer."
@@ -133,8 +132,8 @@ def extensions_are_objects(value: Any) -> Iterator[str]:
 def autolaunchable_is_spelled_so(value: Any) -> Iterator[str]:
     """Yield links whose flag is written otherwise."""
     for index, card in enumerate(_cards(value)):
-        for link in card.get("links") or ():
-            for name in link if isinstance(link, dict) else ():
+        for link in dicts(card.get("links")):
+            for name in link:
                 if name.lower() == "autolaunchable" and name != "autolaunchable":
                     yield f"$.cards[{index}].links writes {name}; the name is autolaunchable."
 
@@ -159,13 +158,13 @@ def no_secret_in_answers(session: Session) -> Iterator[tuple[Answer, str]]:
                 answer,
                 f"{answer.what} repeated the access token in an answer of {answer.status}.",
             )
-        if re.search(rb"eyJ[\w-]{20,}\.eyJ[\w-]{20,}", answer.body):
+        if holds_jwt(answer.body.decode("utf-8", "replace")):
             yield answer, f"{answer.what} repeated a JWT in an answer of {answer.status}."
 
 
 def no_stack_trace_in_answers(session: Session) -> Iterator[tuple[Answer, str]]:
     """Yield answers of this run that show the inside of the service."""
-    traces = rb"Traceback \(most recent call last\)|\n\s+at [\w.$<>]+\(|\.(?:py|js|java):\d+"
+    traces = rb"Traceback \(most recent call last\)|\n[ \t]+at [\w.$<>]+\(|\.(?:py|js|java):\d+"
     for answer in session.wire.answers:
         if re.search(traces, answer.body):
             yield answer, f"{answer.what} answered {answer.status} with a stack trace."
@@ -211,8 +210,7 @@ def _empty_name(value: Any) -> str:
 
 
 def _services(value: Any) -> list[dict[str, Any]]:
-    found = value.get("services") if isinstance(value, dict) else None
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return dicts(value.get("services")) if isinstance(value, dict) else []
 
 
 def _of_service(service: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -228,8 +226,31 @@ def _templates(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _cards(value: Any) -> list[dict[str, Any]]:
-    found = value.get("cards") if isinstance(value, dict) else None
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return dicts(value.get("cards")) if isinstance(value, dict) else []
+
+
+def _query(template: str) -> str:
+    return template.partition("#")[0].partition("?")[2]
+
+
+def _without_code(markdown: str) -> str:
+    """Leave out code: lines that are indented, and what stands between equal runs of backticks."""
+    runs = list(_BACKTICKS.finditer(markdown))
+    next_equal: dict[int, int] = {}  # by index of a run: the next one of the same length
+    latest: dict[int, int] = {}
+    for index in range(len(runs) - 1, -1, -1):
+        length = len(runs[index][0])
+        if length in latest:
+            next_equal[index] = latest[length]
+        latest[length] = index
+    kept, position, index = [], 0, 0
+    while index < len(runs):
+        if index in next_equal:
+            kept.append(markdown[position : runs[index].start()])
+            index = next_equal[index]
+            position = runs[index].end()
+        index += 1
+    return _INDENTED.sub("", "".join((*kept, markdown[position:])))
 
 
 def _named(value: Any, name: str, where: str) -> Iterator[tuple[str, Any]]:

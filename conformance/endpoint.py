@@ -7,20 +7,26 @@ has no reason to call.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 
+from conformance.addresses import in_url
+from conformance.bounded import LONGEST_S, NoAnswer, Raw, fetch
+from conformance.exchange import is_deep
 from conformance.sample import outcome, searchset
 
 JWKS_PATH = "/.well-known/jwks.json"
 _FHIR = "/fhir/"
+_MOST_SILENT = 2  # a FHIR server that hangs would hold up every template
 NEXT_PAGE = "conformance-next-page"
 
 
@@ -32,7 +38,7 @@ class Chart(Protocol):
 
 
 class UpstreamChart:
-    """A real FHIR server, of which only GET is used.
+    """A real FHIR server, of which only GET is used, below its base URL alone.
 
     ``shown_as``: the base URL under which its answers go on. Its own addresses in links and
     attachments become such ones, or a service would have to leave the server that it was given.
@@ -40,22 +46,56 @@ class UpstreamChart:
 
     shown_as = ""
 
-    def __init__(self, base_url: str, token: str = "") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str = "",
+        authority: Path | None = None,
+        longest_s: float = LONGEST_S,
+    ) -> None:
+        """``authority``: who certified the server, PEM; else one of this system's authorities."""
+        self._longest_s = longest_s
+        self._silent = 0  # requests without an answer, in a row
         self._base_url = base_url.rstrip("/")
         self._headers = {"Accept": "application/fhir+json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._pool = urllib3.PoolManager(retries=False, timeout=20.0)
+        self._pool = urllib3.PoolManager(ca_certs=str(authority) if authority else None)
 
     def get(self, query: str) -> tuple[int, Any]:
-        """Ask the FHIR server; what is not JSON becomes a 502 with an OperationOutcome."""
+        """Ask the FHIR server; what is no JSON object becomes a 502 with an OperationOutcome."""
+        if ".." in unquote(query).replace("\\", "/").partition("?")[0].split("/"):
+            return 404, outcome("not-found")  # our token is for what is below the base URL
         try:
-            raw = self._pool.request(
-                "GET", f"{self._base_url}/{query}", headers=self._headers, redirect=False
-            )
-            return raw.status, self._moved(json.loads(raw.data))
-        except (urllib3.exceptions.HTTPError, ValueError):
+            raw = self._asked(query)
+            body = json.loads(raw.body)
+        except (NoAnswer, ValueError, RecursionError):
             return 502, outcome("transient")
+        if not isinstance(body, dict) or is_deep(body):
+            return 502, outcome("transient")
+        return raw.status, self._moved(body)
+
+    def why_not(self, query: str) -> str:
+        """Return why a resource cannot be read, as the end of a sentence; "" where it can."""
+        try:
+            raw = self._asked(query)
+            kind = json.loads(raw.body).get("resourceType") if raw.status == 200 else ""
+        except NoAnswer as exc:
+            return str(exc)
+        except (ValueError, AttributeError, RecursionError):
+            return "status 200 without a FHIR resource in JSON"
+        if raw.status != 200:
+            return f"status {raw.status}"
+        return "" if kind == query.partition("/")[0] else "another resource came"
+
+    def _asked(self, query: str) -> Raw:
+        if self._silent >= _MOST_SILENT:
+            raise NoAnswer("the FHIR server does not answer any more")
+        self._silent += 1
+        url = f"{self._base_url}/{query}"
+        raw = fetch(self._pool, "GET", url, self._headers, longest_s=self._longest_s)
+        self._silent = 0
+        return raw
 
     def _moved(self, value: Any) -> Any:
         """Return an answer in which url and fullUrl name the endpoint instead of the server."""
@@ -96,17 +136,32 @@ class Endpoint:
     """Both origins. Use it as a context manager."""
 
     def __init__(
-        self, chart: Chart, host: str = "127.0.0.1", port: int = 0, public_url: str = ""
+        self,
+        chart: Chart,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        public_url: str = "",
+        foreign: tuple[str, int] = ("127.0.0.1", 0),
+        foreign_url: str = "",
     ) -> None:
-        """``public_url``: how services reach the first origin, where a proxy stands before it."""
+        """``public_url``: how services reach the first origin, where a proxy stands before it.
+
+        ``foreign``: host and port of the second origin, and ``foreign_url`` how that is reached.
+        """
         self.chart = chart
+        self.access_token = ""  # a real chart is for those alone who show it
+        self.key_set_fetches = 0
         self.behaviour = "plain"
         self.key_sets: Mapping[str, Mapping[str, Any]] = {}
         self._seen: list[Seen] = []
         self._home = _server(host, port, self._handler("home"))
-        self._foreign = _server(host, 0, self._handler("foreign"))
-        self.url = public_url.rstrip("/") or f"http://{host}:{self._home.server_port}"
-        self.foreign_url = f"http://{host}:{self._foreign.server_port}"
+        try:
+            self._foreign = _server(*foreign, self._handler("foreign"))
+        except OSError:
+            self._home.server_close()
+            raise
+        self.url = public_url.rstrip("/") or _url(host, self._home)
+        self.foreign_url = foreign_url.rstrip("/") or _url(foreign[0], self._foreign)
         if isinstance(chart, UpstreamChart):
             chart.shown_as = f"{self.url}{_FHIR.rstrip('/')}"
 
@@ -142,11 +197,15 @@ class Endpoint:
         query = path.removeprefix(_FHIR) if is_fhir else path
         self._seen.append(Seen(origin, method, query, authorization))
         if path == JWKS_PATH:
+            self.key_set_fetches += origin == "home"
             return 200, {}, self.key_sets.get(origin, {"keys": []})
         if not is_fhir:
             return 404, {}, outcome("not-found")
         if method != "GET":
             return 405, {}, outcome("not-supported")
+        shown = authorization == f"Bearer {self.access_token}"
+        if isinstance(self.chart, UpstreamChart) and origin == "home" and not shown:
+            return 401, {"WWW-Authenticate": "Bearer"}, outcome("login")
         return self._fhir(origin, query)
 
     def _fhir(self, origin: str, query: str) -> tuple[int, dict[str, str], Any]:
@@ -175,8 +234,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer any request; bodies are read and dropped."""
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = urlsplit(self.path)._replace(scheme="", netloc="").geturl()
+        try:
+            self.rfile.read(max(0, int(self.headers.get("Content-Length") or 0)))
+            path = urlsplit(self.path)._replace(scheme="", netloc="").geturl()
+        except ValueError:
+            self.send_error(400)
+            return
         authorization = self.headers.get("Authorization", "")
         status, headers, body = self.respond(self.origin, self.command, path, authorization)
         content = json.dumps(body).encode()
@@ -198,7 +261,20 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: a query may hold a patient's id."""
 
 
-def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    server = ThreadingHTTPServer((host, port), handler)
-    server.daemon_threads = True
-    return server
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of a service that hangs up before our answer is written."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    return (_Server6 if ":" in host else _Server)((host, port), handler)
+
+
+def _url(host: str, server: _Server) -> str:
+    return f"http://{in_url(host)}:{server.server_port}"

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from conformance.exchange import Answer
+from conformance.exchange import Answer, NotJson, is_deep
+from conformance.json_path import dicts
+from conformance.plain_text import plain
+from conformance.secrets_in_text import without_secrets
 
 _LONGEST_TEXT = 300
 _MOST_ENTRIES = 6
 _LONGEST_BODY = 6_000
-_JWT = re.compile(r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}(?:\.[\w-]*)?")
 _HEADERS = {
     *("allow", "cache-control", "content-length", "content-type", "retry-after", "server", "vary"),
     "www-authenticate",
@@ -48,19 +49,19 @@ def exchange_of(answer: Answer, access_token: str, *, made_up: bool) -> Exchange
     address = urlsplit(sent.url)
     lines = [f"{sent.method} {address.path} HTTP/1.1", f"Host: {address.netloc}"]
     lines += [f"{name}: {_header(name, value)}" for name, value in sent.headers.items()]
-    asked = _without_secrets((sent.body or b"").decode("utf-8", "replace"), access_token)
+    asked = without_secrets((sent.body or b"").decode("utf-8", "replace"), access_token)
     request = "\n".join(lines) + _body(asked, made_up=made_up)
     about_patient = sent.method == "POST" and not made_up
     shown = [f"HTTP/1.1 {answer.status}"] + [
-        f"{name}: {value}"
+        f"{name}: {_shortened(without_secrets(value, access_token), _LONGEST_TEXT)}"
         for name, value in answer.headers.items()
         if name.lower() in _HEADERS or name.lower().startswith("access-control-")
     ]
     response = "\n".join(shown) + _answered(answer, access_token, made_up=not about_patient)
     return Exchange(
-        what=answer.what,
-        request=request,
-        response=response,
+        what=plain(answer.what),
+        request=plain(request),
+        response=plain(response),
         elapsed_ms=answer.elapsed_ms,
     )
 
@@ -71,7 +72,10 @@ def _header(name: str, value: str) -> str:
     scheme, _, token = value.partition(" ")
     parts = token.split(".")
     if len(parts) == 3 and parts[0].startswith("eyJ"):
-        header, claims = (json.dumps(_decoded(part)) for part in parts[:2])
+        try:
+            header, claims = (json.dumps(_decoded(part)) for part in parts[:2])
+        except ValueError:  # a case can send what is none
+            return f"{scheme} (left out)"
         return f"{scheme} JWT of the header {header} and the claims {claims}, signature left out"
     return f"{scheme} (left out)"
 
@@ -84,7 +88,7 @@ def _body(content: str, *, made_up: bool) -> str:
     if not content:
         return ""
     try:
-        value = json.loads(content)
+        value = _loaded(content)
     except ValueError:  # a body that a case sends as it is
         return "\n\n" + content[:_LONGEST_TEXT]
     if isinstance(value, dict) and isinstance(value.get("prefetch"), dict):
@@ -97,9 +101,9 @@ def _answered(answer: Answer, access_token: str, *, made_up: bool) -> str:
     if not answer.body:
         return ""
     # Before anything is shortened: what is left of a token would not be known as one.
-    text = _without_secrets(answer.body.decode("utf-8", "replace"), access_token)
+    text = without_secrets(answer.body.decode("utf-8", "replace"), access_token)
     try:
-        value = json.loads(text)
+        value = _loaded(text)
     except ValueError:
         kind = answer.header("Content-Type").partition(";")[0]
         readable = kind.startswith("text/") or kind in ("", "application/json")
@@ -115,7 +119,7 @@ def _resource(value: Any) -> Any:
         return value
     said: dict[str, Any] = {"resourceType": value.get("resourceType")}
     if value.get("resourceType") == "Bundle":
-        said["entry"] = f"({len(value.get('entry', ()))} entries)"
+        said["entry"] = f"({len(dicts(value.get('entry')))} entries)"
     return said
 
 
@@ -156,5 +160,12 @@ def _text(value: Any) -> str:
     return _shortened(json.dumps(value, indent=2, ensure_ascii=False), _LONGEST_BODY)
 
 
-def _without_secrets(text: str, access_token: str) -> str:
-    return _JWT.sub("(JWT)", text.replace(access_token, "(access token)"))
+def _loaded(text: str) -> Any:
+    """Return the value of JSON. Raises ValueError, also where it is too deep to be walked."""
+    try:
+        value = json.loads(text)
+    except RecursionError as exc:
+        raise NotJson(text) from exc
+    if is_deep(value):
+        raise NotJson(text)
+    return value

@@ -11,18 +11,19 @@ from typing import Any
 
 import urllib3
 
-_LARGEST_BYTES = 20_000_000
+from conformance.bounded import LONGEST_S, NoAnswer, fetch
+
 _IDLE_S = 1.0  # of the servers that we know none closes a connection sooner
-_MOST_SILENT = 5  # a service that hangs would hold up each case for half a minute
-_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
-
-
-class NoAnswer(Exception):
-    """The service gave no HTTP answer; the message is one sentence."""
+# A service that hangs would hold up each case for half a minute.
+_MOST_SILENT = 5  # requests without an answer, in a row
+_MOST_LOST = 5  # times the longest wait, spent in all on requests without an answer
+_LARGEST_BYTES = 2_000_000  # cards have some kilobytes; all answers of a run are kept
+_DEEPEST = 100  # levels of JSON; what FHIR and CDS Hooks have stays below 30
+_TOO_DEEP = f"it is nested more than {_DEEPEST} levels deep"
 
 
 class NotJson(ValueError):
-    """The body of an answer is not JSON."""
+    """The body of an answer is not JSON, or none that can be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,16 @@ class Answer:
     def json(self) -> Any:
         """Return the body's value. Raises NotJson, also for NaN and for a name given twice."""
         try:
-            return json.loads(
+            value = json.loads(
                 self.body.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_once
             )
-        except (ValueError, RecursionError) as exc:
+        except RecursionError as exc:
+            raise NotJson(_TOO_DEEP) from exc
+        except ValueError as exc:
             raise NotJson(str(exc)) from exc
+        if is_deep(value):
+            raise NotJson(_TOO_DEEP)
+        return value
 
     def header(self, name: str) -> str:
         """Return a header, "" where there is none."""
@@ -69,17 +75,18 @@ class Wire:
         pause: Callable[[float], None] = time.sleep,
         authority: Path | None = None,
         certificate: tuple[Path, Path] | None = None,
+        longest_s: float = LONGEST_S,
+        largest: int = _LARGEST_BYTES,
     ) -> None:
         """``per_second``: the most requests in a second; 0 is without limit.
 
+        ``longest_s``: how long one answer is waited for, and ``largest``: how many bytes it has.
         ``authority``: who certified the service, PEM; else one of this system's authorities.
         ``certificate``: ours, and its key, for services that ask for one (mutual TLS).
         """
         self.answers: list[Answer] = []
         ours, our_key = certificate or (None, None)
         self._pool = urllib3.PoolManager(
-            retries=False,
-            timeout=_TIMEOUT,
             ca_certs=str(authority) if authority else None,
             cert_file=str(ours) if ours else None,
             key_file=str(our_key) if our_key else None,
@@ -88,43 +95,42 @@ class Wire:
         self._pause = pause
         self._next_s = 0.0
         self._last_s = time.monotonic()
+        self._longest_s, self._largest = longest_s, largest
         self._silent = 0  # requests without an answer, in a row
+        self._lost_s = 0.0  # spent on requests without an answer
+        self.last_silence = ""  # why the last of them had none
 
     def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, what: str
     ) -> Answer:
         """Send one request and return the answer. Raises NoAnswer. Follows no redirect."""
-        if self._silent >= _MOST_SILENT:
-            raise NoAnswer(f"{what}: not sent, for {_MOST_SILENT} requests before had no answer.")
+        self._refuse_the_hopeless(what)
         self._wait()
         self._leave_idle()
         start = time.perf_counter()
         try:
-            raw = self._pool.request(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                redirect=False,
-                preload_content=False,
-            )
-            content = raw.read(_LARGEST_BYTES + 1, decode_content=True)
-            raw.drain_conn()
-            raw.release_conn()
-        except urllib3.exceptions.HTTPError as exc:
+            raw = fetch(self._pool, method, url, headers, body, self._longest_s, self._largest)
+        except NoAnswer as exc:
             self._silent += 1
-            raise NoAnswer(f"{what}: no HTTP answer came ({type(exc).__name__}).") from exc
-        if len(content) > _LARGEST_BYTES:
-            raise NoAnswer(f"{what}: the answer has more than {_LARGEST_BYTES} bytes.")
+            self._lost_s += time.perf_counter() - start
+            self.last_silence = str(exc)
+            raise NoAnswer(f"{what}: no HTTP answer came: {exc}.") from exc
         self._silent = 0
         self._last_s = time.monotonic()
         if raw.status >= 500:  # after a fault of its own, uvicorn closes without a word
             self._pool.clear()
         elapsed_ms = 1000 * (time.perf_counter() - start)
         sent = Sent(method, url, dict(headers), body)
-        answer = Answer(what, raw.status, raw.headers, content, elapsed_ms, sent)
+        answer = Answer(what, raw.status, raw.headers, raw.body, elapsed_ms, sent)
         self.answers.append(answer)
         return answer
+
+    def _refuse_the_hopeless(self, what: str) -> None:
+        if self._silent >= _MOST_SILENT:
+            raise NoAnswer(f"{what}: not sent, for {_MOST_SILENT} requests before had no answer.")
+        if self._lost_s >= _MOST_LOST * self._longest_s:
+            lost = f"{self._lost_s:.0f} s were spent on requests that had no answer"
+            raise NoAnswer(f"{what}: not sent, for {lost}.")
 
     def close(self) -> None:
         """Close all connections."""
@@ -140,6 +146,21 @@ class Wire:
         if now_s < self._next_s:
             self._pause(self._next_s - now_s)
         self._next_s = max(now_s, self._next_s) + self._gap_s
+
+
+def is_deep(value: Any) -> bool:
+    """Say whether JSON is nested so deep that a walk through it may not come back."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _refuse(name: str) -> Any:

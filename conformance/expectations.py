@@ -10,6 +10,7 @@ from typing import Any
 from conformance.checks import JSON_CHECKS
 from conformance.exchange import Answer, NotJson
 from conformance.fhir_log import FHIR_LOGS
+from conformance.json_path import dicts
 from conformance.predicates import judge
 from conformance.session import NotRunnable, Session
 
@@ -68,7 +69,7 @@ def _not_silent(session: Session, answer: Answer, expected: bool, found: Finding
         found.unjudged = "With data there are no cards either."
         return
     found.judged = True
-    if answer.status == 200 and _value(answer).get("cards") == []:
+    if answer.status == 200 and _cards(answer) == []:
         yield "an empty list of cards, though with data there are cards."
 
 
@@ -146,13 +147,17 @@ def _same_cards(session: Session, answer: Answer, expected: bool, found: Finding
     found.judged = True
     if answer.status != 200:
         yield f"status {answer.status}; with the same data prefetched it was 200."
-    elif _gist(_value(answer).get("cards")) != _gist(session.cards):
+    elif _gist(_cards(answer)) != _gist(session.cards):
         yield "the cards differ in summary or indicator from those for the same data."
 
 
 def _gist(cards: Any) -> list[tuple[Any, Any]]:
-    held = cards if isinstance(cards, list) else []
-    return [(one.get("summary"), one.get("indicator")) for one in held if isinstance(one, dict)]
+    return [(one.get("summary"), one.get("indicator")) for one in dicts(cards)]
+
+
+def _cards(answer: Answer) -> Any:
+    value = _value(answer)
+    return value.get("cards") if isinstance(value, dict) else None
 
 
 def _fhir(session: Session, answer: Answer, expected: str, found: Findings) -> Iterator[str]:

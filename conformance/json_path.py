@@ -52,6 +52,11 @@ def remove_at(value: Any, path: str) -> None:
         raise BadPath(f"There is nothing at '{path}'.") from exc
 
 
+def dicts(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list; empty for anything else."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def _children(at: str, node: Any, part: str | int) -> Iterator[tuple[str, Any]]:
     if part == _EACH:  # of an array alone: an object in its place has a case of its own
         items = node if isinstance(node, list) else ()

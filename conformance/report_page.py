@@ -73,9 +73,15 @@ def _rank(one: Result) -> tuple[int, int, str]:
 
 def _headline(run: Run) -> str:
     """Return the outcome in one sentence."""
-    broken = {level: _failing(run, level) for level in LEVELS}
+    if run.silence:
+        return f"The service gave no answer: {run.silence}."
+    broken = {level: _count(run, level, "fail") for level in LEVELS}
+    untried = _count(run, "SHALL", "error")
     if broken["SHALL"]:
-        return f"{_rules(broken['SHALL'], 'SHALL')} not kept."
+        more = f", and {untried} could not be tried" if untried else ""
+        return f"{_rules(broken['SHALL'], 'SHALL')} not kept{more}."
+    if untried:
+        return f"{untried} SHALL rule{'s' * (untried > 1)} could not be tried to the end."
     tried = sum(one.verdict == "pass" and one.case.level == "SHALL" for one in run.results)
     if not tried:
         return "No SHALL rule could be tried."
@@ -85,8 +91,8 @@ def _headline(run: Run) -> str:
     )
 
 
-def _failing(run: Run, level: Level) -> int:
-    return sum(one.verdict in ("fail", "error") and one.case.level == level for one in run.results)
+def _count(run: Run, level: Level, verdict: str) -> int:
+    return sum(one.verdict == verdict and one.case.level == level for one in run.results)
 
 
 def _rules(count: int, level: str) -> str:

@@ -10,10 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from conformance.case import LEVELS, Level
 from conformance.report_files import by_level
 from conformance.runner import VERDICTS, Result, Run
 
 _STYLES = {"pass": "green", "fail": "bold red", "skip": "yellow", "omit": "dim", "error": "magenta"}
+_NAMED = 3  # rules of one row; more are counted
 
 
 def progress_bar(console: Console) -> Progress:
@@ -62,23 +64,67 @@ def print_run(console: Console, run: Run, *, everything: bool = False) -> None:
     shown = [one for one in run.results if everything or one.verdict in ("fail", "error", "skip")]
     if shown:
         table = Table("Verdict", "Level", "Rule", "Findings", title_justify="left", expand=False)
-        for result in sorted(shown, key=lambda one: VERDICTS.index(one.verdict)):
-            word = Text(result.verdict, style=_STYLES[result.verdict])
-            findings = Text("\n".join(result.findings))
-            rule = Text(result.case.description)
-            numbers = ", ".join(result.case.requirements)
-            rule.append(f"\n{result.case.id}, requirement {numbers}", style="dim")
-            table.add_row(word, result.case.level, rule, findings)
+        for alike in _alike(shown, apart=everything):
+            first = alike[0]
+            word = Text(first.verdict, style=_STYLES[first.verdict])
+            levels = "\n".join(level for level in LEVELS if _any_of(alike, level))
+            table.add_row(word, levels, _rule(alike), Text("\n".join(first.findings)))
         console.print(table)
     counts = Table("Level", *VERDICTS)
     for level, verdicts in by_level(run).items():
         counts.add_row(level, *(_count(verdict, verdicts[verdict]) for verdict in VERDICTS))
     counts.add_row("all", *(_count(verdict, run.count(verdict)) for verdict in VERDICTS))
     console.print(counts)
+    said = f"{run.requests} requests" if run.requests else f"no answer: {run.silence}"
     console.print(
-        f"{run.service}: {len(run.results)} cases of CDS Hooks {run.version}, "
-        f"{run.requests} requests, {run.seconds:.1f} s",
+        f"{run.service}: {len(run.results)} cases of CDS Hooks {run.version}, {said}, "
+        f"{run.seconds:.1f} s",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    if failed := run.facts.get("Not prefetched"):
+        said = f"The FHIR server gave nothing for some templates of the service: {failed}."
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    if refused := _refused_unseen(run):
+        console.print(refused, highlight=False, soft_wrap=True)
+
+
+def _alike(results: list[Result], *, apart: bool) -> list[list[Result]]:
+    """Put together what was not tried for the same reason: it is one thing to read."""
+    groups: dict[object, list[Result]] = {}
+    for one in sorted(results, key=lambda one: VERDICTS.index(one.verdict)):
+        together = one.verdict in ("skip", "error") and not apart
+        groups.setdefault((one.verdict, one.findings) if together else one.case.id, []).append(one)
+    return list(groups.values())
+
+
+def _any_of(results: list[Result], level: Level) -> bool:
+    return any(one.case.level == level for one in results)
+
+
+def _rule(alike: list[Result]) -> Text:
+    if len(alike) > _NAMED:
+        return Text(f"{len(alike)} rules, which --all names")
+    rule = Text()
+    for result in alike:
+        numbers = ", ".join(result.case.requirements)
+        rule.append(f"{result.case.description}\n")
+        rule.append(f"{result.case.id}, requirement {numbers}\n", style="dim")
+    rule.rstrip()
+    return rule
+
+
+def _refused_unseen(run: Run) -> str:
+    """Say what a service that refuses our JWTs has not seen, as far as we know."""
+    refused = any(
+        "answered with status 401" in said for one in run.results for said in one.findings
+    )
+    if not refused or run.facts.get("JWK Set") != "never asked for":
+        return ""
+    return (
+        "The service refused our JWTs and never asked for our JWK Set: it does not trust the iss "
+        "or the jku, or cannot reach our address."
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from statistics import median
 
 from conformance import VERSION
-from conformance.exchange import NoAnswer
+from conformance.bounded import NoAnswer
+from conformance.endpoint import JWKS_PATH
 from conformance.session import Session
 
 
@@ -27,18 +28,34 @@ def facts_of(session: Session) -> Mapping[str, str]:
         "CDS Hooks": target.version,
         "Service software": _software(session),
         "Calls": signed,
+        **_key_set(session),
         "Patient": patient,
         "Data": _data(session),
+        **_not_prefetched(session),
         "Feedback": "sent" if target.feedback else "not sent",
         "Browser origin": target.cors_origin or "none",
         "Time of an answer": _times(session),
     }
 
 
+def _key_set(session: Session) -> Mapping[str, str]:
+    """Tell a service that cannot reach our JWK Set from one that does not trust it."""
+    keys = session.target.keys
+    if keys is None or keys.jku != session.endpoint.url + JWKS_PATH:
+        return {}
+    fetched = session.endpoint.key_set_fetches
+    return {"JWK Set": f"asked for {fetched} times" if fetched else "never asked for"}
+
+
 def _data(session: Session) -> str:
     prefetched = "prefetched as asked for" if session.target.prefetch else "nothing prefetched"
     access = "with" if session.target.fhir_access else "without"
     return f"{prefetched}, {access} access to the suite's FHIR endpoint"
+
+
+def _not_prefetched(session: Session) -> Mapping[str, str]:
+    failed = [f"{key} (status {status})" for key, status in session.not_prefetched.items()]
+    return {"Not prefetched": ", ".join(failed)} if failed else {}
 
 
 def _software(session: Session) -> str:

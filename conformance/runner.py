@@ -8,18 +8,22 @@ connection broke.
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
+from conformance.bounded import NoAnswer
 from conformance.case import LEVELS, Case, Level
 from conformance.endpoint import Endpoint
 from conformance.evidence import Exchange, exchange_of
-from conformance.exchange import NoAnswer, Wire
+from conformance.exchange import Wire
 from conformance.expectations import Findings
 from conformance.json_path import BadPath
+from conformance.plain_text import plain
 from conformance.run_facts import facts_of
 from conformance.session import NotRunnable, Session
 from conformance.steps import asks_for_fetching, run_step
@@ -56,6 +60,7 @@ class Run:
     seconds: float
     requests: int
     results: tuple[Result, ...] = field(repr=False)
+    silence: str = ""  # why no request at all was answered
     facts: Mapping[str, str] = field(default_factory=dict)  # what a reader asks about the run
 
     def count(self, verdict: Verdict) -> int:
@@ -95,7 +100,8 @@ def run_cases(
         seconds=time.perf_counter() - start,
         requests=len(wire.answers),
         results=tuple(results),
-        facts=facts_of(session),
+        silence="" if wire.answers else wire.last_silence,
+        facts={name: plain(value) for name, value in facts_of(session).items()},
     )
 
 
@@ -114,7 +120,9 @@ def _run_case(session: Session, case: Case) -> Result:
     found = Findings()
     verdict, findings = _judge(session, case, found)
     counted = Counter(findings)
-    findings = [f"{one} ({many} times)" if many > 1 else one for one, many in counted.items()]
+    findings = [
+        plain(one) + (f" ({many} times)" if many > 1 else "") for one, many in counted.items()
+    ]
     seconds = time.perf_counter() - start
     return Result(case, verdict, tuple(findings), seconds, _evidence(session, found))
 
@@ -141,6 +149,8 @@ def _judge(session: Session, case: Case, found: Findings) -> tuple[Verdict, list
         return "error", [*found.sentences, str(exc)]
     except BadPath as exc:
         return "error", [f"The case cannot be applied to this request: {exc}"]
+    except Exception as exc:  # noqa: BLE001  # one answer that breaks the suite ends one case, not all
+        return "error", [*found.sentences, _broken(exc)]
     if found.sentences:
         return "fail", found.sentences
     if not found.judged:
@@ -148,8 +158,15 @@ def _judge(session: Session, case: Case, found: Findings) -> tuple[Verdict, list
     return "pass", []
 
 
+def _broken(exc: Exception) -> str:
+    """Say where the suite broke, without the text of the exception: it may quote an answer."""
+    place = traceback.extract_tb(exc.__traceback__)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    return f"The suite broke on this answer: {type(exc).__name__} in {where}."
+
+
 def _service_id(session: Session) -> str:
     try:
-        return str(session.service["id"])
+        return plain(str(session.service["id"]))
     except (NotRunnable, NoAnswer):
         return ""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import secrets
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
+from conformance.addresses import is_loopback
 from conformance.ehr.prefetch import fill
 from conformance.endpoint import Endpoint
 from conformance.exchange import Answer, NotJson, Wire
@@ -40,12 +43,21 @@ class Session:
         self.wire = wire
         self.endpoint = endpoint
         self.access_token = f"conformance-{secrets.token_hex(16)}"
+        endpoint.access_token = self.access_token
         self.known: dict[str, int] = {}  # statuses that several cases depend on
+        self.not_prefetched: dict[str, int] = {}  # keys whose query failed, and how
 
     @property
     def made_up_patient(self) -> bool:
         """Whether the patient is the sample, so that answers hold nobody's data."""
         return isinstance(self.endpoint.chart, SampleChart)
+
+    @property
+    def foreign_reachable(self) -> bool:
+        """Whether the service can reach our second origin, so that we see what it sends there."""
+        service = urlsplit(self.target.service_base).hostname or ""
+        foreign = urlsplit(self.endpoint.foreign_url).hostname or ""
+        return is_loopback(service) or not is_loopback(foreign)
 
     @cached_property
     def discovery(self) -> Answer:
@@ -95,7 +107,7 @@ class Session:
         templates = self.service.get("prefetch")
         today = datetime.now(UTC).date()
         filled = {
-            key: fill(template, self.context, today)
+            key: _filled(template, self.context, today)
             for key, template in (templates if isinstance(templates, dict) else {}).items()
             if isinstance(template, str)
         }
@@ -111,6 +123,7 @@ class Session:
         if not self.target.prefetch:
             return {}
         answers = {key: self.endpoint.chart.get(query) for key, query in self.queries.items()}
+        self.not_prefetched = {key: status for key, (status, _) in answers.items() if status != 200}
         return {key: body for key, (status, body) in answers.items() if status == 200}
 
     @cached_property
@@ -205,3 +218,11 @@ class Session:
     def _scope(self) -> str:
         action = "rs" if self.target.version == "3.0" else "read"
         return f"patient/Patient.{action} patient/Observation.{action} patient/*.{action}"
+
+
+def _filled(template: str, context: Mapping[str, str], today: date) -> str | None:
+    """Return a filled template, None where it cannot be filled: no day is a million years off."""
+    try:
+        return fill(template, context, today)
+    except (OverflowError, ValueError, re.error):
+        return None

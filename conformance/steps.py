@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from conformance.addresses import is_loopback
 from conformance.bodies import NO_ACCESS, feedback_body, hook_body
 from conformance.checks import RUN_CHECKS, icon_fault
 from conformance.exchange import Answer
 from conformance.expectations import Findings, examine
+from conformance.json_path import dicts
 from conformance.session import NotRunnable, Session
 
 _TIMED_CALLS = 5
@@ -18,7 +20,12 @@ _TIMED_CALLS = 5
 _OF_FETCHING = {
     *("nothing-again", "only-what-is-missing", "none", "nothing-foreign", "next-page"),
 }
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# What shows at our second origin alone.
+_OF_FOREIGN = {"token-stays-home", "nothing-foreign", "no-foreign-keys"}
+_UNREACHABLE = (
+    "The service cannot reach the suite's second address on this machine; give it another by "
+    "--foreign-listen or --foreign-url."
+)
 
 
 def run_step(session: Session, step: Mapping[str, Any], found: Findings) -> None:
@@ -58,6 +65,8 @@ def _call(session: Session, step: Mapping[str, Any], _: Findings) -> Iterator[An
     if asks_for_fetching(step) and not session.fetches:
         why = "The service makes no FHIR requests, even without prefetch."
         raise NotRunnable("omit", why if session.target.fhir_access else NO_ACCESS)
+    if step.get("expect", {}).get("fhir") in _OF_FOREIGN and not session.foreign_reachable:
+        raise NotRunnable("omit", _UNREACHABLE)
     session.endpoint.start(step["fhir"] if _is_behaviour(step.get("fhir", "")) else "plain")
     url, what = _address(session, step)
     headers = {"Content-Type": "application/json", **_headers(session, step)}
@@ -140,10 +149,9 @@ def _require_feedback(session: Session) -> None:
 def _icons(session: Session, _: Mapping[str, Any], found: Findings) -> Iterator[Answer]:
     """Fetch the icons of the cards that the service itself serves."""
     sources = [card.get("source") for card in session.cards]
-    named = {one["icon"] for one in sources if isinstance(one, dict) and "icon" in one}
-    for url in sorted(str(one) for one in named):
-        same = urlsplit(url).netloc == urlsplit(session.target.discovery_url).netloc
-        if not same:
+    named = {one["icon"] for one in dicts(sources) if isinstance(one.get("icon"), str)}
+    for url in sorted(named):
+        if _host(url) != _host(session.target.discovery_url):
             continue
         answer = session.send("GET", url, None, "GET source.icon", {}, {"absent": 1})
         found.judged = True
@@ -165,7 +173,7 @@ def _all_answers(session: Session, step: Mapping[str, Any], found: Findings) -> 
 
 def _https(session: Session, _: Mapping[str, Any], found: Findings) -> Iterator[Answer]:
     parts = urlsplit(session.target.service_base)
-    if parts.scheme != "https" and parts.hostname in _LOOPBACK:
+    if parts.scheme != "https" and is_loopback(parts.hostname or ""):
         raise NotRunnable("skip", "The service is on this machine.")
     found.judged = True
     if parts.scheme != "https":
@@ -209,6 +217,13 @@ def _headers(session: Session, step: Mapping[str, Any]) -> dict[str, str]:
         raise NotRunnable("omit", "The run names no origin of a browser client.")
     origin = session.target.cors_origin
     return {name: origin if text == "{{origin}}" else text for name, text in given.items()}
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _feedback_url(session: Session) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from conformance.client_keys import ClientKeys
 from conformance.sample import ENCOUNTER_ID, PATIENT_ID
 
+DISCOVERY = "/cds-services"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -28,4 +30,4 @@ class Target:
     @property
     def discovery_url(self) -> str:
         """Where discovery is."""
-        return f"{self.service_base.rstrip('/')}/cds-services"
+        return f"{self.service_base.rstrip('/')}{DISCOVERY}"

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
+from conformance.bounded import NoAnswer
 from conformance.client_keys import ClientKeys, PrivateKey
-from conformance.exchange import Answer, NoAnswer, NotJson, Wire
+from conformance.exchange import Answer, NotJson, Wire
 from conformance.sandbox.server import Server, outcome_codes, told
 
 DEFAULT_SCOPE = "system/*.rs"

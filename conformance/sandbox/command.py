@@ -14,6 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.addresses import BadBase
+from conformance.bounded import LARGEST_BYTES
+from conformance.cannot_run import CannotRun, check_reports, check_tls
 from conformance.client_keys import KeyFileError, read_key
 from conformance.exchange import Wire
 from conformance.report_terminal import progress_bar
@@ -23,7 +26,7 @@ from conformance.sandbox.presets import Preset, load_presets
 from conformance.sandbox.reader import ReaderFailed, ask_reader
 from conformance.sandbox.reports import print_run, to_json, to_junit, to_page
 from conformance.sandbox.run import Run, most_requests, run_checks
-from conformance.sandbox.server import BadBase, Server
+from conformance.sandbox.server import Server
 from conformance.sandbox.session import Session, Wanted
 
 TOKEN_VARIABLE = "CONFORMANCE_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
@@ -79,8 +82,8 @@ def sandbox(
     variable CONFORMANCE_FHIR_TOKEN, or by --client-id and --key. Reports hold paths, statuses,
     counts and ids, and no other value of a chart.
 
-    Exit status: 0 where no check of --fail-on or graver failed, 1 where one did, 2 for a fault of
-    usage.
+    Exit status: 0 where no check of --fail-on or graver failed, 1 where one did, 2 where the run
+    could not be made.
     """
     console = Console()
     if list_presets:
@@ -90,8 +93,10 @@ def sandbox(
     base_url = fhir or (preset.fhir if preset else "")
     if not base_url or "{" in base_url:
         raise click.UsageError(_what_is_missing(preset))
+    check_reports(report_files)
+    check_tls(ca)
     wanted = Wanted(patients or (preset.patients if preset else ()), sample)
-    wire = Wire(rate, authority=ca)
+    wire = Wire(rate, authority=ca, largest=LARGEST_BYTES)
     try:
         server = Server(base_url, wire)
         _say_plan(console, server, wanted, preset, rate, writing=writing, reader=reader)
@@ -102,7 +107,7 @@ def sandbox(
         server = Server(base_url, wire, token, writing=writing, authority=ca)
         done = _run(console, Session(server, wanted), writing=writing)
     except (BadBase, NoAccess) as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise CannotRun(str(exc)) from exc
     finally:
         wire.close()
     if preset:
@@ -148,7 +153,7 @@ def _token(
     try:
         key = read_key(key_file)
     except KeyFileError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise CannotRun(str(exc)) from exc
     return backend_token(fhir, client_id, key, kid, scope, ca)
 
 
@@ -182,7 +187,7 @@ def _say_plan(
         if not preset.tried:
             lines.append("Not tried from here.")
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _print_checks(console: Console, *, writing: bool) -> None:
@@ -215,7 +220,7 @@ def _reading(console: Console, reader: str, done: Run, token: str) -> Mapping[st
         with console.status("Reading the charts ..."):
             return ask_reader(reader, done, token, TOKEN_VARIABLE)
     except ReaderFailed as exc:
-        console.print(f"{exc}", style="red", highlight=False, soft_wrap=True)
+        console.print(f"{exc}", style="red", highlight=False, soft_wrap=True, markup=False)
         return {"title": "The charts were not read", "notes": [str(exc)]}
 
 
@@ -226,5 +231,5 @@ def _write(console: Console, done: Run, report_files: Mapping[str, Path | None])
         try:
             path.write_text(_REPORTS[name.removesuffix("_file")](done), encoding="utf-8")
         except OSError as exc:
-            raise click.ClickException(f"{path} cannot be written: {exc.strerror}.") from exc
-        console.print(f"Written: {path}", highlight=False, soft_wrap=True)
+            raise CannotRun(f"{path} cannot be written: {exc.strerror}.") from exc
+        console.print(f"Written: {path}", highlight=False, soft_wrap=True, markup=False)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.exchange import Answer, NotJson
+from conformance.json_path import dicts
 from conformance.sandbox.checks import Found, NotTried, Omitted
-from conformance.sandbox.server import FHIR_JSON, Page, dicts, media_type, quoted, told
+from conformance.sandbox.server import FHIR_JSON, Page, media_type, quoted, told
 from conformance.sandbox.session import Session, reference_of
 
 _ATTACHMENTS = 5

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import uuid
 from datetime import UTC, datetime
 from socket import create_connection
 from urllib.parse import urlsplit
 
+from conformance.addresses import is_loopback
 from conformance.exchange import NotJson
 from conformance.sandbox.checks import Found, NotTried, Omitted
 from conformance.sandbox.server import media_type, outcome_codes, quoted, told
@@ -34,7 +34,7 @@ def transport_is_safe(session: Session, found: Found) -> None:
     parts = urlsplit(session.server.base_url)
     host = parts.hostname or ""
     if parts.scheme == "http":
-        if _is_loopback(host):
+        if is_loopback(host):
             raise Omitted("The server is on this machine, and plain HTTP does not leave it.")
         found.faults.append("The base URL is plain HTTP: tokens and charts can be read on the way.")
         return
@@ -296,10 +296,3 @@ def patient_by_id_search(session: Session, found: Found) -> None:
     page = session.asked(f"Patient?_id={quoted(session.patient)}")
     if page.ids() != [f"Patient/{session.patient}"]:
         found.faults.append(f"It found {len(page.resources)} Patients.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from conformance.exchange import NoAnswer
+from conformance.bounded import NoAnswer
 from conformance.sandbox import probes_chart, probes_observations, probes_server
 from conformance.sandbox.checks import (
     LEVELS,

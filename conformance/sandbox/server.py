@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
+from conformance.addresses import checked_base
 from conformance.exchange import Answer, NotJson, Wire
+from conformance.json_path import dicts
 from conformance.sandbox.checks import NotTried
 
 FHIR_JSON = "application/fhir+json"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _SHOWN = ("category", "_count", "_sort", "status")  # values that say nothing about a patient
-
-
-class BadBase(ValueError):
-    """The base URL cannot be used; the message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +88,6 @@ class Server:
         """Return where a link leads, None where that is not this server."""
         url = urljoin(f"{self.base_url}/", link)
         return url if origin(url) == origin(self.base_url) else None
-
-
-def checked_base(base_url: str) -> str:
-    """Return the base URL without its last slash. Raises BadBase."""
-    try:
-        parts = urlsplit(base_url)
-        port_is_number = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_number = False
-    usable = port_is_number and parts.scheme in ("http", "https") and parts.hostname
-    if not usable or "@" in parts.netloc or parts.query or parts.fragment:
-        raise BadBase("--fhir: expected the base URL alone, such as https://fhir.example.org/r4.")
-    return base_url.rstrip("/")
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -190,11 +175,6 @@ def outcome_codes(answer: Answer) -> list[str]:
         return []
     codes = [issue.get("code") for issue in dicts(body.get("issue"))]
     return [code for code in codes if isinstance(code, str) and re.fullmatch(r"[a-z-]{1,40}", code)]
-
-
-def dicts(value: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list; empty for anything else."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def quoted(value: str) -> str:

@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from conformance.exchange import Answer, NotJson
+from conformance.json_path import dicts
 from conformance.sandbox.checks import NotTried, Refused
-from conformance.sandbox.server import FHIR_JSON, Page, Server, dicts, quoted
+from conformance.sandbox.server import FHIR_JSON, Page, Server, quoted
 
 _ID = re.compile(r"[A-Za-z0-9\-._~+=]{1,200}")
 _PAGE = 100  # large enough to see a difference, small enough for a server of others

@@ -6,10 +6,13 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from conformance.__main__ import main
 from conformance.case import Case, load_cases
 from conformance.client_keys import ClientKeys, PrivateKey, new_key
 from conformance.endpoint import JWKS_PATH, Chart, Endpoint
@@ -87,3 +90,15 @@ def run_suite(
             finally:
                 wire.close()
                 service.http.clear()
+
+
+def run_command(*arguments: str | Path, timeout: float = 0.5, **environment: str) -> Result:
+    """Run ``conformance run`` as a user does, as fast as is answered."""
+    options = ["run", "--rate", "0", "--timeout", str(timeout), *map(str, arguments)]
+    return CliRunner().invoke(main, options, env={"COLUMNS": "200", **environment})
+
+
+def all_reports(folder: Path) -> list[str]:
+    """Return options that write a report of each kind, named as it is, into a folder."""
+    names = ("json", "junit", "html", "test-report")
+    return [part for name in names for part in (f"--{name}", str(folder / name))]

@@ -11,12 +11,13 @@ from types import ModuleType
 
 import pytest
 
+from conformance.addresses import BadBase, checked_base
 from conformance.exchange import Wire
 from conformance.sandbox import probes_chart, probes_observations, probes_server
 from conformance.sandbox.checks import load_checks
 from conformance.sandbox.presets import load_presets
 from conformance.sandbox.run import Run, probe_of, run_checks
-from conformance.sandbox.server import BadBase, Server, checked_base, label
+from conformance.sandbox.server import Server, label
 from conformance.sandbox.session import Session, Wanted
 from tests.conformance.correct_fhir import TOKEN, CorrectFhir
 from tests.conformance.suite_world import running

@@ -144,7 +144,9 @@ def _until_ready(app: object) -> bool:
 def test_pages_of_a_real_server_stay_on_the_endpoint_of_the_suite(endpoint: Endpoint) -> None:
     """Otherwise a careful service would not follow them, and read the first page only."""
     search = f"Observation?patient={CHARTS[0].patient_id}&category=vital-signs&_count=5"
-    with FhirClient(f"{endpoint.url}/fhir", deadline=Deadline.after(60)) as fhir:
+    endpoint.access_token = "of-this-run"
+    deadline = Deadline.after(60)
+    with FhirClient(f"{endpoint.url}/fhir", access_token="of-this-run", deadline=deadline) as fhir:
         result = fhir.search(search)
     assert len(result.resources) > 21
     assert result.incomplete == ()
