@@ -48,7 +48,17 @@ figcaption { font-size: .875rem; max-width: 40rem; }
   body { padding: 1rem .75rem 2rem; } h1 { font-size: 1.35rem; } }
 @media print { :root { color-scheme: light; --page: #fff; --text: #000; --soft: #333;
   --line: #999; --track: #e8ebee; --bar: #2b6cb0; --dot: #000; --mark: #a33c00; --box: #fff; }
-  body { max-width: none; padding: 0; font-size: 10pt; }
-  h2 { break-after: avoid; } table, figure, .key li { break-inside: avoid; }
+  @page { margin: 14mm 14mm 16mm;
+    @bottom-left { content: "Service report; research software, not a medical device";
+      font: 8pt sans-serif; }
+    @bottom-right { content: counter(page) " of " counter(pages); font: 8pt sans-serif; } }
+  html { font-size: 9pt; } body { max-width: none; padding: 0; }
+  .key { grid-template-columns: repeat(6, 1fr); gap: 2mm; padding-right: 1px; } .key li { padding: 2mm; }
+  .key strong { font-size: 1.15rem; }
+  h2, h3, h2 + p, h3 + p, caption, thead { break-after: avoid; }
+  p { max-width: none; }
+  p, tr, figure, .key li, table:not(:has(tr:nth-child(9))) { break-inside: avoid; }
+  thead { display: table-header-group; }
+  h2 { margin-top: 1.25rem; } th, td { padding: .2rem .5rem .2rem 0; }
   .scroll { overflow: visible; } rect { print-color-adjust: exact; } }
 """

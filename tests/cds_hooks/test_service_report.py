@@ -359,6 +359,25 @@ def test_the_page_in_a_browser(told: FlaskClient, tmp_path: Path) -> None:
     assert faults == []
 
 
+@needs_chromium
+def test_the_page_on_paper(told: FlaskClient, tmp_path: Path) -> None:
+    """A heading stays with its table, and no table runs out of a sheet of A4."""
+    file = tmp_path / "report.html"
+    file.write_text(_page(told, tmp_path), encoding="utf-8")
+    with chromium() as browser:
+        tab = browser.new_page(viewport={"width": 688, "height": 960})  # A4 within its margins
+        tab.emulate_media(media="print")
+        tab.goto(file.as_uri())
+        edges = tab.locator("table, figure, .key").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().right)"
+        )
+        assert len(edges) > 10
+        assert max(edges) <= 688
+        for part in ("h2", "h2 + p", "caption"):
+            style = "one => getComputedStyle(one).breakAfter"
+            assert tab.locator(part).first.evaluate(style) == "avoid", part
+
+
 def test_sample_patients_and_the_shipped_model(tmp_path: Path) -> None:
     """The command, on a service that answered the sample patients with the shipped model."""
     weeks = Weeks(tmp_path)
