@@ -3,6 +3,7 @@
 Run from the repository root, with the open data sets beside it:
 
     python -m tests.model.fold_study DATA FOLD [--seeds 2] [--epochs 7] [--richer-labels] [--rivals]
+        [--set network.blocks=2]
 
 Trains without the consistency loss on everything but the fold's patients and prints AUROC on the
 fold (set A at 48 h, after each epoch; at the end the eICU demo at 24 h as well), then that of the
@@ -15,6 +16,7 @@ Set B is never read.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,7 @@ from rich.console import Console
 
 from cds_hooks.train_command import Places, training_cohorts
 from model.training import ensemble, loop
+from model.training.ablation_arms import Arm, settings_of_arm
 from model.training.baselines import boosted_trees, logistic_regression
 from model.training.cohort import Case, Cohort, join, restrict, vocabulary_of
 from model.training.loop import train_network
@@ -215,6 +218,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--richer-labels", action="store_true")
     parser.add_argument("--rivals", action="store_true")
+    parser.add_argument("--set", action="append", default=[], help="network.blocks=2, and the like")
     options = parser.parse_args()
     fold = read_fold(options.data, options.fold)
     if options.rivals:
@@ -222,7 +226,10 @@ def main() -> None:
         return
     if options.richer_labels:
         loop.soft_labels = richer_labels
-    train_seeds(fold, TrainingSettings(consistency=NO_LOSS, epochs=options.epochs), options.seeds)
+    settings = TrainingSettings(consistency=NO_LOSS, epochs=options.epochs)
+    pairs = [one.partition("=") for one in options.set]
+    tried = Arm("tried", "", {path: json.loads(value) for path, _, value in pairs})
+    train_seeds(fold, settings_of_arm(settings, tried), options.seeds)
 
 
 if __name__ == "__main__":
