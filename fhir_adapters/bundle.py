@@ -17,6 +17,7 @@ from fhir_adapters.outcome import outcome_lines
 from fhir_adapters.times import parse_moment
 from model.record import ReportLine
 
+_OPENED = frozenset({"Bundle", "OperationOutcome"})
 DEEPEST_NESTING = 4  # a Bundle inside a Bundle inside...: deeper is no honest answer
 
 
@@ -47,7 +48,7 @@ def unpacked(resources: Iterable[Any]) -> BundleContents:
     contents = BundleContents()
     for resource in resources:
         kind = resource.get("resourceType") if isinstance(resource, dict) else None
-        if kind == "Bundle" or kind == "OperationOutcome":
+        if kind == "Bundle" or kind == "OperationOutcome":  # faster than a set
             _open(resource, "", contents, depth=0)
         else:
             contents.resources.append(resource)
@@ -111,15 +112,38 @@ def _open(resource: dict[str, Any], origin: str, contents: BundleContents, depth
         if not isinstance(entries, list):
             _warn(contents, origin, "shape", "has an 'entry' that is no list")
             return
-        deleted: set[str] = set()
-        for index, entry in enumerate(entries):
-            address = _deleted(entry)
-            if address:
-                deleted.add(address)
-            elif not (deleted and _names(entry) & deleted):
-                _open_entry(entry, index, origin, contents, depth)
-            else:
-                _warn(contents, origin, "deleted", f"entry {index} was deleted later")
+        _open_entries(entries, origin, contents, depth)
+
+
+def _open_entries(entries: list[Any], origin: str, contents: BundleContents, depth: int) -> None:
+    deleted: set[str] = set()
+    for index, entry in enumerate(entries):
+        if not deleted and _took_usual(entry, contents):
+            continue
+        address = _deleted(entry)
+        if address:
+            deleted.add(address)
+        elif not (deleted and _names(entry) & deleted):
+            _open_entry(entry, index, origin, contents, depth)
+        else:
+            _warn(contents, origin, "deleted", f"entry {index} was deleted later")
+
+
+def _took_usual(entry: Any, contents: BundleContents) -> bool:
+    """Take the resource of an entry as nearly all are; False, with nothing done, for any other."""
+    if type(entry) is not dict or "request" in entry:
+        return False
+    resource = entry.get("resource")
+    if type(resource) is not dict:
+        return False
+    kind, identity = resource.get("resourceType"), resource.get("id")
+    if type(kind) is not str or type(identity) is not str or kind in _OPENED:
+        return False
+    contents.resources.append(resource)
+    full_url = entry.get("fullUrl")
+    if isinstance(full_url, str):
+        contents.aliases[full_url] = f"{kind}/{identity}"
+    return True
 
 
 def _deleted(entry: object) -> str:

@@ -142,6 +142,15 @@ class CodeTable:
 
     def variable_for(self, codings: object) -> Variable | None:
         """Return the one variable that the codings name, ``None`` if they name none or several."""
+        if type(codings) is list and len(codings) == 1:  # most charts' way, at half the time
+            (coding,) = codings
+            system, code = (
+                (coding.get("system"), coding.get("code")) if type(coding) is dict else (0, 0)
+            )
+            if type(system) is str and type(code) is str:
+                found = self._by_coding.get((system, code))
+                if found is not None:
+                    return found
         named = self.named_by(codings)
         return named[0] if len(named) == 1 else None
 

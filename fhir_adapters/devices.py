@@ -193,30 +193,45 @@ def _merge(channel: _Channel, log: ReadingLog, names: Mapping[str, str]) -> Devi
     whole = [np.full(len(times), index_of[source], np.int32) for times, _, source in blocks]
     source_index = np.concatenate([singles, *whole])
 
-    order = np.lexsort((source_index, values, times_s))
-    times_s, values, source_index = times_s[order], values[order], source_index[order]
-    # The same reading often comes twice, alone and inside a SampledData.
-    fresh = np.ones(len(times_s), dtype=bool)
-    fresh[1:] = (np.diff(times_s) != 0) | (np.diff(values) != 0)
-    times_s, values, source_index = times_s[fresh], values[fresh], source_index[fresh]
+    if not (np.diff(times_s) > 0).all():
+        times_s, values, source_index = _sorted_once(times_s, values, source_index)
 
     artefact = is_artefact(times_s, values, variable)
-    _report_artefacts(artefact, source_index, sources, variable, log)
-    times_s, values, source_index = times_s[~artefact], values[~artefact], source_index[~artefact]
+    if artefact.any():
+        _report_artefacts(artefact, source_index, sources, variable, log)
+        kept = ~artefact
+        times_s, values, source_index = times_s[kept], values[kept], source_index[kept]
     if not len(times_s):
         return None
-    used, source_index = np.unique(source_index, return_inverse=True)
+    is_used = np.bincount(source_index, minlength=len(sources)) > 0
+    used, place = np.flatnonzero(is_used), np.cumsum(is_used) - 1
     return DeviceSeries(
         channel=variable.name,
         unit=variable.unit,
         times_s=times_s,
         values=values.astype(np.float32),
         sources=tuple(sources[index] for index in used),
-        source_index=source_index.astype(np.int32),
+        source_index=place[source_index].astype(np.int32),
         device=", ".join(sorted(channel.devices)),
         period_s=min(channel.periods_s) if len(channel.periods_s) == 1 else None,
         device_name=", ".join(sorted({names[one] for one in channel.devices if one in names})),
     )
+
+
+def _sorted_once(
+    times_s: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float64],
+    source_index: npt.NDArray[np.int32],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int32]]:
+    """Sort the points by time, and keep each reading once; all (n,).
+
+    The same reading often comes twice, alone and inside a SampledData.
+    """
+    order = np.lexsort((source_index, values, times_s))
+    times_s, values, source_index = times_s[order], values[order], source_index[order]
+    fresh = np.ones(len(times_s), dtype=bool)
+    fresh[1:] = (np.diff(times_s) != 0) | (np.diff(values) != 0)
+    return times_s[fresh], values[fresh], source_index[fresh]
 
 
 def _report_artefacts(

@@ -83,6 +83,8 @@ def read_samples(data: object, variable: Variable) -> Samples:
     remark = ""
     if any(known[places].any() for places in limited.values()):
         remark = "has samples beyond the limits of detection, the limit counts"
+    if known.all():
+        return Samples(offsets_s, values, period_s, duration_s, remark)
     return Samples(offsets_s[known], values[known], period_s, duration_s, remark)
 
 

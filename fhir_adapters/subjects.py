@@ -28,6 +28,7 @@ class Ownership:
         self._identifiers = _identifiers(patient.get("identifier"))
         # "" is the patient's own reference; any other text says why it proves nothing.
         self._verdicts: dict[str, str] = {f"Patient/{patient_id}": ""}
+        self.references = {f"Patient/{patient_id}"}  # known so far to be the patient's own
 
     def objection(self, resource: Resource, source: str) -> str:
         """Return "" if the resource is the patient's, else why that is not proven.
@@ -73,6 +74,7 @@ class Ownership:
         kind, identity = self._kind_and_id(reference)
         if kind == "Patient" and identity == self._patient_id:
             verdict = ""
+            self.references.add(reference)
         elif kind == "Patient":
             raise WrongPatient(
                 f"{source} belongs to another patient than Patient/{self._patient_id}; "

@@ -48,6 +48,8 @@ def parse_moment(text: object) -> Moment | None:
 
 
 def _exact(time: datetime) -> Moment | None:
+    if time.tzinfo is UTC:  # as most are written
+        return Moment(time, time)
     try:
         time = time.astimezone(UTC)
     except OverflowError:  # year 1 or 9999 beside an offset

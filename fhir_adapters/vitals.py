@@ -18,18 +18,19 @@ from fhir_adapters.measurement_quality import is_faulty, is_oximeter_status, unu
 from fhir_adapters.quantities import canonical_number, implausible_sentence
 from fhir_adapters.reading_log import ReadingLog, quoted
 from fhir_adapters.reference_ranges import NO_RANGE, reference_range
-from fhir_adapters.sampled_data import UnreadableSamples, read_samples, samples_start_s
+from fhir_adapters.sampled_data import Floats, UnreadableSamples, read_samples, samples_start_s
 from fhir_adapters.subjects import Ownership
 from fhir_adapters.times import Moment, effective_moment, parse_moment, proof_of_existence
+from fhir_adapters.usual_observations import (
+    USED_STATUSES,
+    UsualObservations,
+    interpretation_code,
+)
 from fhir_adapters.values import Unreadable, plain_quantity, read_value
 from fhir_adapters.versions import check_observation_version
 from model.record import Measurement
 
-# "preliminary" and "unknown" values are what the clinician sees too. "registered" has no result
-# yet, "superseded" (no code of the standard, but sent) has a successor.
-USED_STATUSES = frozenset({"final", "amended", "corrected", "preliminary", "unknown"})
 _COMA_PARTS = frozenset({"gcs_eye", "gcs_verbal", "gcs_motor"})
-LONGEST_INTERPRETATION = 8  # characters; the standard's codes have at most 6
 
 
 class ObservationReader:
@@ -48,6 +49,7 @@ class ObservationReader:
         self._log = log
         self._codes = codes
         self._device_of_metric = device_of_metric
+        self._usual = UsualObservations(ownership, prediction_time, codes)
         self._moments: dict[str, Moment | None] = {}  # charts repeat times; parsing costs most
         self._labels: dict[str, str] = {}  # of devices, by reference
         self._measurements: list[Measurement] = []
@@ -58,6 +60,10 @@ class ObservationReader:
 
         Raises WrongPatient or UnsupportedFhirVersion; everything else is reported.
         """
+        usual = self._usual.read(observation, source)
+        if usual is not None:
+            self._measurements.append(usual)
+            return
         check_observation_version(observation, source)
         unproven = self._ownership.objection(observation, source)
         if unproven:
@@ -206,7 +212,7 @@ class ObservationReader:
         if variable.modality == "device" or (device is not None and variable.modality == "both"):
             self._channels.add_point(variable, time.timestamp(), number, source, device or "")
             return
-        flag = _interpretation(interpretation) if interpretation is not None else None
+        flag = interpretation_code(interpretation) if interpretation is not None else None
         self._measurements.append(
             Measurement(variable.name, number, variable.unit, time, source, flag, *normal)
         )
@@ -240,10 +246,24 @@ class ObservationReader:
         except UnreadableSamples as problem:
             self._log.leave_out(source, problem.reason, f"{variable.name} {problem}")
             return
-        past = times_s <= self._prediction_time.timestamp()
-        plausible = (samples.values >= variable.plausible_low) & (
-            samples.values <= variable.plausible_high
+        if samples.remark:
+            self._log.remark(source, "value", f"{variable.name} {samples.remark}")
+        times_s, values = self._usable(times_s, samples.values, variable, source)
+        if len(times_s):
+            self._channels.add_points(variable, times_s, values, source, device, samples.period_s)
+
+    def _usable(
+        self, times_s: Floats, values: Floats, variable: Variable, source: str
+    ) -> tuple[Floats, Floats]:
+        """Return the samples that are past and plausible, and report the others; all (n,)."""
+        now_s, low, high = (
+            self._prediction_time.timestamp(),
+            variable.plausible_low,
+            variable.plausible_high,
         )
+        if times_s.max() <= now_s and values.min() >= low and values.max() <= high:
+            return times_s, values  # as nearly always: nothing has to be told apart
+        past, plausible = times_s <= now_s, (values >= low) & (values <= high)
         late, wrong = int((~past).sum()), int((past & ~plausible).sum())
         if late:
             sentence = f"{late} points of {variable.name} are later than the prediction time"
@@ -251,25 +271,8 @@ class ObservationReader:
         if wrong:
             sentence = f"{wrong} points: {implausible_sentence(variable)}"
             self._log.leave_out(source, "implausible", sentence)
-        if samples.remark:
-            self._log.remark(source, "value", f"{variable.name} {samples.remark}")
         kept = past & plausible
-        if kept.any():
-            self._channels.add_points(
-                variable, times_s[kept], samples.values[kept], source, device, samples.period_s
-            )
-
-
-def _interpretation(interpretation: object) -> str | None:
-    """Return the first interpretation code, for example "HH"."""
-    concepts = interpretation if isinstance(interpretation, list) else [interpretation]
-    for concept in concepts:
-        codings = concept.get("coding") if isinstance(concept, dict) else None
-        for coding in codings if isinstance(codings, list) else []:
-            code = coding.get("code") if isinstance(coding, dict) else None
-            if isinstance(code, str) and 0 < len(code) <= LONGEST_INTERPRETATION:
-                return code
-    return None
+        return times_s[kept], values[kept]
 
 
 def _future_sentence(moment: Moment) -> str:
