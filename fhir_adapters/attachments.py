@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_adapters.chart import Resource
-from fhir_adapters.documents import Document, canonical_reference, read_document
+from fhir_adapters.documents import (
+    Document,
+    attachments_of,
+    canonical_reference,
+    read_document,
+)
 from fhir_adapters.elements import dict_of, text_of
 
 MAX_ATTACHMENT_BYTES = 20_000_000  # decoded; a scanned PDF is larger, and holds no text
@@ -61,6 +66,8 @@ def attachment_urls(documents: Iterable[Resource], *, allow_pdf: bool = True) ->
     """Return the urls to fetch, each once: at most one a document, none where text is inline."""
     urls: dict[str, None] = {}
     for resource in documents:
+        if not any(attachment.get("url") for attachment in attachments_of(resource)):
+            continue  # all that it has is inline; reading it twice would cost the most here
         document = read_document(resource)
         if isinstance(document, Document):
             url = _url_to_fetch(document, allow_pdf=allow_pdf)

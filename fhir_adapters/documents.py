@@ -94,7 +94,7 @@ def read_document(resource: Resource, position: int = 0) -> Document | ReportLin
         outdated=not _OUTDATED.isdisjoint(_statuses(resource)),
         names=_names(resource, source),
         replaces=frozenset(_replaced(resource)),
-        attachments=tuple(_attachments(resource)),
+        attachments=tuple(attachments_of(resource)),
         narratives=tuple(_narratives(resource, kind)),
         conclusion=text_of(resource.get("conclusion")),
         contained={
@@ -139,6 +139,8 @@ def _has_unknown_modifier(resource: Resource) -> bool:
     extensions = [resource.get("modifierExtension")]
     while waiting:
         element = waiting.pop()
+        if type(element) is str:  # as most are
+            continue
         if isinstance(element, list):
             waiting.extend(element)
         elif isinstance(element, dict):
@@ -183,7 +185,8 @@ def _says_replaces(relation: Mapping[str, Any]) -> bool:
     return "replaces" in codes
 
 
-def _attachments(resource: Resource) -> Iterator[Mapping[str, Any]]:
+def attachments_of(resource: Resource) -> Iterator[Mapping[str, Any]]:
+    """Yield the attachments of a document of any of the three types."""
     for content in dicts_of(resource.get("content")):
         yield dict_of(content.get("attachment"))
     yield from dicts_of(resource.get("presentedForm"))
@@ -233,7 +236,7 @@ def _stated_times(resource: Resource, kind: str) -> list[object]:
         period = dict_of(resource.get("effectivePeriod"))
         times = [resource.get(key) for key in ("issued", "effectiveDateTime", "effectiveInstant")]
         return [*times, period.get("end")]
-    created = [attachment.get("creation") for attachment in _attachments(resource)]
+    created = [attachment.get("creation") for attachment in attachments_of(resource)]
     written = [resource.get("date"), *created]
     if any(map(parse_moment, written)):
         return written

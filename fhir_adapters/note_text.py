@@ -58,7 +58,9 @@ def read_text(data: bytes, content_type: str, *, allow_pdf: bool = True) -> Note
         if not whole:
             doubts = (("gzip", "the attachment's gzip stream breaks off"),)
     text = _read_unpacked(data, content_type, allow_pdf=allow_pdf)
-    text = _bounded(replace(text, doubts=(*doubts, *text.doubts)))
+    if doubts:
+        text = replace(text, doubts=(*doubts, *text.doubts))
+    text = _bounded(text)
     if not any(block.text.strip() for block in text.blocks):
         raise UnreadableText("empty", "the attachment holds no text")
     return text

@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from fhir_adapters.attachments import (
@@ -141,7 +142,9 @@ def _text(document: Document, binaries: Mapping[str, Resource], *, allow_pdf: bo
             text.failures.append(_line(document, exc.reason, str(exc)))
             continue
         text.failures.clear()  # another format of the same text could be read
-        _add(text, document, replace(found, doubts=(*content.doubts, *found.doubts)))
+        if content.doubts:
+            found = replace(found, doubts=(*content.doubts, *found.doubts))
+        _add(text, document, found)
         _add_further_parts(text, document, attachment, binaries)
         break
     else:
@@ -217,7 +220,9 @@ def _without_copies(notes: Sequence[Note]) -> tuple[list[Note], list[ReportLine]
             if key not in seen:
                 seen.add(key)
                 fresh.append(sentence)
-        if fresh:
+        if len(fresh) == len(note.sentences):
+            kept.append(note)
+        elif fresh:
             kept.append(replace(note, sentences=tuple(fresh)))
         else:
             words = f"{note.source}: all of its sentences stand in later notes"
@@ -230,6 +235,7 @@ _PUNCTUATION = re.compile(r"(?<!\d)\.|\.(?!\d)|[^\w\s.+\-<>=%/]")
 _FEW_WORDS = 3
 
 
+@lru_cache(maxsize=8192)  # sentences of notes seen before are the same objects, see _RECENT
 def _assertion_key(sentence: Sentence) -> tuple[object, ...]:
     words = _PUNCTUATION.sub(" ", sentence.text.lower()).split()
     # "None." under Allergies is not "None." under Medications.
