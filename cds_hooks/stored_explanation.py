@@ -9,14 +9,17 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import orjson
 
 from cds_hooks.errors import ExplanationUnreadable
 from model import prediction as prediction_types
@@ -58,6 +61,15 @@ _CLASSES: dict[str, type[Any]] = {
     **_dataclasses_of(prediction_types),
 }
 _FIELDS = {cls: tuple(f.name for f in dataclasses.fields(cls)) for cls in _CLASSES.values()}
+# All members of an instance in one call, its tag first.
+_NAMES = {cls: (_TAG, *fields) for cls, fields in _FIELDS.items()}
+_MEMBERS = {cls: attrgetter("__class__.__name__", *fields) for cls, fields in _FIELDS.items()}
+_ROW = attrgetter(*_FIELDS[Measurement])
+_TO_US = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+class _NotFinite(ValueError):
+    """orjson would write a number as null."""
 
 
 def to_bytes(stored: StoredExplanation) -> bytes:
@@ -69,8 +81,19 @@ def to_bytes(stored: StoredExplanation) -> bytes:
         "value": dataclasses.replace(stored, record=record),
         "measurements": _columns(stored.record.measurements),
     }
-    text = json.dumps(document, default=_tagged, separators=(",", ":"))
-    return zlib.compress(text.encode("ascii"), level=1)
+    return zlib.compress(_text(document), level=1)
+
+
+def _text(document: dict[str, Any]) -> bytes:
+    """Write JSON: by orjson at a fifth of the time, unless it cannot say what is there.
+
+    That is NaN, infinity (never among measurements: they are plausible), and half a pair of
+    surrogates in a text.
+    """
+    try:
+        return orjson.dumps(document, default=_tagged, option=_TO_US)
+    except orjson.JSONEncodeError:  # also around _NotFinite
+        return json.dumps(document, default=_tagged_as_it_is, separators=(",", ":")).encode("ascii")
 
 
 def from_bytes(data: bytes) -> StoredExplanation:
@@ -110,9 +133,13 @@ def thinned(series: DeviceSeries) -> DeviceSeries:
     )
 
 
-def _columns(measurements: tuple[Measurement, ...]) -> dict[str, list[Any]]:
+def _columns(measurements: tuple[Measurement, ...]) -> dict[str, Any]:
     """Hundreds of like rows, by column: four times as fast as one by one."""
-    columns = {name: [getattr(one, name) for one in measurements] for name in _FIELDS[Measurement]}
+    names = _FIELDS[Measurement]
+    rows: list[tuple[Any, ...]] = list(map(_ROW, measurements))
+    columns: dict[str, Any] = dict.fromkeys(names, ())
+    if rows:
+        columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     columns["time"] = [time.timestamp() for time in columns["time"]]
     return columns
 
@@ -126,11 +153,22 @@ def _rows(columns: Mapping[str, list[Any]]) -> tuple[Measurement, ...]:
 
 
 def _tagged(value: Any) -> Any:
-    """Called by the JSON encoder for what it does not know: one level, it goes on by itself."""
-    fields = _FIELDS.get(type(value))
-    if fields is not None:
-        members = {_TAG: type(value).__name__} | {name: getattr(value, name) for name in fields}
-        if isinstance(value, ReadingReport):  # the keys of its mappings are data, not our tags
+    """Called by the JSON encoder for what it does not know: one level, it goes on by itself.
+
+    Raises _NotFinite for a number that orjson would not write.
+    """
+    tagged = _tagged_as_it_is(value)
+    for one in tagged.values() if type(tagged) is dict else (tagged,):
+        if type(one) is float and not math.isfinite(one):
+            raise _NotFinite
+    return tagged
+
+
+def _tagged_as_it_is(value: Any) -> Any:
+    cls = type(value)
+    if cls in _MEMBERS:
+        members = dict(zip(_NAMES[cls], _MEMBERS[cls](value), strict=True))
+        if cls is ReadingReport:  # the keys of its mappings are data, not our tags
             for name in ("resources_read", "values_used"):
                 members[name] = {_TAG: "mapping", "items": list(members[name].items())}
         return members
@@ -141,7 +179,7 @@ def _tagged(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode("ascii")
         return {_TAG: "array", "dtype": value.dtype.str, "data": data}
-    raise TypeError(f"{type(value).__name__} cannot be stored in an explanation")
+    raise TypeError(f"{cls.__name__} cannot be stored in an explanation")
 
 
 def _untagged(value: dict[str, Any]) -> Any:

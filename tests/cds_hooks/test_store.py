@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,6 +196,32 @@ def test_damaged_or_foreign_data_are_unreadable() -> None:
     for data in (b"", whole[:50], b"x" + whole):
         with pytest.raises(ExplanationUnreadable):
             from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"logit": math.nan},
+        {"empty_logit": math.inf},
+        {"efficiency_gap_logit": np.float64(-math.inf)},
+        {"logit": np.float64(0.25)},
+        {"unreliable_reason": "half a pair: \ud800"},
+        {"unreliable_reason": "é < 3 µg"},
+    ],
+    ids=str,
+)
+def test_numbers_and_texts_that_json_does_not_know_come_back(changes: dict[str, Any]) -> None:
+    stored = an_explanation()
+    assert stored.explanation is not None
+    explanation = dataclasses.replace(stored.explanation, **changes)
+    back = from_bytes(to_bytes(dataclasses.replace(stored, explanation=explanation))).explanation
+    assert repr(back) == repr(
+        dataclasses.replace(explanation, **{n: _plain(v) for n, v in changes.items()})
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def test_another_format_is_said() -> None:
