@@ -53,7 +53,8 @@ figcaption { font-size: .875rem; max-width: 40rem; }
       font: 8pt sans-serif; }
     @bottom-right { content: counter(page) " of " counter(pages); font: 8pt sans-serif; } }
   html { font-size: 9pt; } body { max-width: none; padding: 0; }
-  .key { grid-template-columns: repeat(6, 1fr); gap: 2mm; padding-right: 1px; } .key li { padding: 2mm; }
+  .key { grid-template-columns: repeat(6, 1fr); gap: 2mm; padding-right: 1px; }
+  .key li { padding: 2mm; }
   .key strong { font-size: 1.15rem; }
   h2, h3, h2 + p, h3 + p, caption, thead { break-after: avoid; }
   p { max-width: none; }
