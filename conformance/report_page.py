@@ -51,6 +51,12 @@ def to_page(run: Run) -> str:
         verdicts=VERDICTS,
         meanings=_MEANINGS,
         levels=levels,
+        nothing=[
+            (verdict, level.lower())
+            for level, verdicts in levels
+            for verdict in VERDICTS
+            if not verdicts[verdict]
+        ],
         areas=_areas(run),
         headline=_headline(run),
         good=not run.failed("SHALL"),

@@ -44,7 +44,7 @@ def _key_set(session: Session) -> Mapping[str, str]:
     if keys is None or keys.jku != session.endpoint.url + JWKS_PATH:
         return {}
     fetched = session.endpoint.key_set_fetches
-    return {"JWK Set": f"asked for {fetched} times" if fetched else "never asked for"}
+    return {"JWK Set": "asked for by the service" if fetched else "never asked for"}
 
 
 def _data(session: Session) -> str:

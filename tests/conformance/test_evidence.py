@@ -122,6 +122,10 @@ def test_the_page_filters_without_script_and_can_be_read() -> None:
             assert page.locator(".case:visible").count() == 2
             page.locator("label:has(#level-shall)").click()
             assert page.locator(".case:visible").count() == 1
+            assert not page.get_by_text("No rule of this level").is_visible()
+            page.locator("label:has(#only-pass)").click()
+            assert page.locator(".case:visible").count() == 0
+            assert page.get_by_text("No rule of this level").is_visible()
 
 
 def test_what_was_run_is_said() -> None:

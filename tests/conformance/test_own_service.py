@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.runner import VERDICTS
 from tests.conformance.own_modes import MODES, Mode, ModeMissing, run_mode
 from tests.conformance.suite_world import cases
 
@@ -21,6 +22,7 @@ OMITTED = {
     *("system-actions-have-type-and-description", "no-action-selection-behavior"),
     *("action-selection-behavior-is-one-of-three", "encounter-hook-without-encounter-is-refused"),
 }
+DOCS = Path(__file__).parents[2] / "docs"
 SKIPPED = {"service-is-called-by-https"}  # it runs on this machine
 SHORT = {
     *("discovery-answers-200", "hook-answers-200-with-cards", "missing-jwt-is-401"),
@@ -66,6 +68,8 @@ def test_our_own_service_keeps_every_rule(tmp_path: Path, mode: Mode) -> None:
     }
     others = {one.case.id for one in run.results if one.verdict != "pass"}
     assert others <= OMITTED | SKIPPED
+    counts = " | ".join(str(run.count(verdict)) for verdict in VERDICTS)
+    assert f"| {mode.name} | {counts} |" in (DOCS / "conformance.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
