@@ -69,7 +69,7 @@ def attribution_table(explanation: Explanation, now: Any, top: int) -> Table:
     for token in ordered[:top]:
         row = reason(token, scale, PageClock(now))
         table.add_row(
-            Text(harmless("; ".join(part for part in (row.what, row.value, *row.flags) if part))),
+            Text(harmless("; ".join(part for part in (*row.flags, row.what, row.value) if part))),
             _bar(token, largest),
             logit_text(token.shap_logit, token.shap_standard_error_logit),
             "" if token.lime_logit is None else signed(token.lime_logit),

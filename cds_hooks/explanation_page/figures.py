@@ -32,7 +32,8 @@ def value_text(value: float, unit: str) -> str:
     """Return "2.4 mmol/L", "88 /min", "yes": four significant digits at most."""
     if unit == "{bool}":
         return "yes" if value >= 0.5 else "no"
-    return f"{number(value)} {unit_text(unit)}".strip()
+    shown = number(math.floor(value) if unit == "a" else value)  # a birthday counts whole
+    return f"{shown} {unit_text(unit)}".strip()
 
 
 def number(value: float) -> str:
@@ -45,8 +46,9 @@ def number(value: float) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """Return "+0.42" or "−0.42", with a real minus sign."""
-    return _with_minus(f"{value:+.{digits}f}")
+    """Return "+0.42" or "−0.42", with a real minus sign; what rounds to nothing has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else _with_minus(text)
 
 
 def logit_text(value: float, standard_error: float) -> str:

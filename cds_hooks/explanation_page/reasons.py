@@ -30,10 +30,10 @@ _SHOWN_FIRST = 3
 _VISIBLE_LOGIT = 0.005  # what is weaker rounds to 0.00
 _FLAGS = ("negated", "historical", "family", "hypothetical")
 _FLAG_WORDS = {
-    "negated": "negated",
-    "historical": "history",
-    "family": "about family",
-    "hypothetical": "hypothetical",
+    "negated": "says that this is ABSENT",
+    "historical": "about the past",
+    "family": "about somebody else",
+    "hypothetical": "not established",
 }
 
 
@@ -193,6 +193,8 @@ def _course(evidence: StructuredEvidence) -> str:
     last = value_text(evidence.value, evidence.unit)
     if evidence.count < 2 or evidence.minimum is None or evidence.maximum is None:
         return last
+    if evidence.minimum == evidence.maximum:
+        return f"{last}, the same in {evidence.count} values"
     span = f"{number(evidence.minimum)} to {number(evidence.maximum)}"
     return f"{last}, {_direction(evidence)} ({span}, {evidence.count} values)"
 

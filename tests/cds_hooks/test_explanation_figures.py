@@ -14,7 +14,7 @@ from cds_hooks.explanation_page.agreement import comparisons
 from cds_hooks.explanation_page.bars import Scale
 from cds_hooks.explanation_page.completeness import coverage, sources_of
 from cds_hooks.explanation_page.curve import Frame, axes_for
-from cds_hooks.explanation_page.figures import PageClock, logit_text, number, signed
+from cds_hooks.explanation_page.figures import PageClock, logit_text, number, signed, value_text
 from cds_hooks.explanation_page.model_card import model_card
 from cds_hooks.explanation_page.page import page_of
 from cds_hooks.explanation_page.reasons import is_measured, measured_and_not
@@ -168,6 +168,11 @@ def test_a_flat_curve_has_one_number_at_its_axis() -> None:
 )
 def test_numbers_keep_what_was_measured(value: float, said: str) -> None:
     assert number(value) == said
+
+
+def test_an_age_is_whole_and_nothing_has_no_sign() -> None:
+    assert value_text(46.6, "a") == "46 years"
+    assert signed(-0.001) == signed(0.001) == "0.00"
 
 
 def test_times_stand_in_the_zone_of_the_cards() -> None:

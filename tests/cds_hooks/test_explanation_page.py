@@ -102,8 +102,21 @@ def test_what_was_never_measured_stands_apart(site):
 
 
 def test_a_negated_sentence_says_so(site):
-    text = site.page(stored_explanation())
-    assert re.search(r"Denies chest pain\.</bdi>\s*<span class=\"flag\">negated</span>", text)
+    """Before the quote, wherever it stands: a table, the comparison, the strongest at the top."""
+    stored = stored_explanation()
+    assert stored.explanation is not None
+    tokens = [
+        dataclasses.replace(token, shap_logit=-5.0)
+        if getattr(token.evidence, "text", "") == "Denies chest pain."
+        else token
+        for token in stored.explanation.tokens
+    ]
+    explanation = dataclasses.replace(stored.explanation, tokens=tuple(tokens))
+    text = site.page(dataclasses.replace(stored, explanation=explanation))
+    said = r'<span class="flag">says that this is ABSENT</span> <bdi[^>]*>“?Denies chest pain\.'
+    assert len(re.findall(said, text)) == 3
+    noted = text.split('class="note"')[-1]
+    assert text.count("Denies chest pain.") - noted.count("Denies chest pain.") == 3
 
 
 def test_text_from_notes_stays_text(site):
