@@ -30,6 +30,9 @@ from cds_hooks.tables import audit, audit_head
 
 FIRST = "0" * 64
 _NO_SEAL = "-" * 64  # no hash: a line after it never verifies
+# Made once: making a statement takes longer than running it.
+_HEAD, _NEWEST = select(audit_head), select(func.max(audit.c.sequence))
+_INSERT_LINE, _DELETE_HEAD, _INSERT_HEAD = insert(audit), delete(audit_head), insert(audit_head)
 _LOCK = 0x6D65616D  # any constant: PostgreSQL's advisory lock of the chain
 
 
@@ -51,8 +54,8 @@ def append_audit(
 ) -> AuditHead:
     """Add one line inside the caller's transaction. ``facts`` holds ids and figures only."""
     lock(connection, _LOCK)
-    head = connection.execute(select(audit_head)).first()
-    newest = connection.execute(select(func.max(audit.c.sequence))).scalar_one() or 0
+    head = connection.execute(_HEAD).first()
+    newest = connection.execute(_NEWEST).scalar_one() or 0
     # A damaged head must not stop the service; the line is written so that it does not verify.
     sequence = 1 + max(newest, head.sequence if head else 0)
     previous = hashed(head.seal) if head else _NO_SEAL
@@ -110,7 +113,7 @@ def _append(
         "previous": previous,
     }
     head = AuditHead(sequence, line_signature(secret, line))
-    connection.execute(insert(audit).values(**line, signature=head.signature))
-    connection.execute(delete(audit_head))
-    connection.execute(insert(audit_head).values(sequence=sequence, seal=seal_of(secret, head)))
+    connection.execute(_INSERT_LINE, {**line, "signature": head.signature})
+    connection.execute(_DELETE_HEAD)
+    connection.execute(_INSERT_HEAD, {"sequence": sequence, "seal": seal_of(secret, head)})
     return head

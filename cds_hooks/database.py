@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from cds_hooks.errors import CommandError, SettingsError, StoreUnavailable
 
@@ -123,11 +125,16 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 def insert_once(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row unless its primary key is there; False if it was, also in a race."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    (key,) = table.primary_key.columns
-    statement = dialect.insert(table).values(**values).on_conflict_do_nothing().returning(key)
+    statement = _insert_unless_there(connection.dialect.name, table)
     # Not rowcount: psycopg leaves it at -1 here, whether the row was there or not.
-    return connection.execute(statement).first() is not None
+    return connection.execute(statement, values).first() is not None
+
+
+@cache
+def _insert_unless_there(dialect_name: str, table: Table) -> ReturningInsert[Any]:
+    dialect = postgresql if dialect_name == "postgresql" else sqlite
+    (key,) = table.primary_key.columns
+    return dialect.insert(table).on_conflict_do_nothing().returning(key)
 
 
 def lock(connection: Connection, number: int) -> None:
