@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 # Inside a line: what opens a block stands at the start of a line, where text from data never is.
 _MARKDOWN = re.compile(r"([\\`*_\[\]~$])")
 _SPACE = re.compile(r"\s+")
@@ -27,9 +27,10 @@ _HIDDEN = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")  # lette
 
 def plain(text: str, limit: int | None = None) -> str:
     """One line without control, invisible or direction-turning characters, shortened to limit."""
-    normal = unicodedata.normalize("NFC", text)
-    shown = "".join(_character(character) for character in normal)
-    line = _SPACE.sub(" ", shown).strip()
+    if not (text.isascii() and text.isprintable()):  # as most texts are: nothing to be hidden
+        normal = unicodedata.normalize("NFC", text)
+        text = "".join(_character(character) for character in normal)
+    line = _SPACE.sub(" ", text).strip()
     if limit is not None and len(line) > limit:
         return line[: limit - 1].rstrip() + "…"
     return line
@@ -42,7 +43,7 @@ def escaped(text: str, limit: int | None = None) -> str:
     line = _WWW.sub(r"\1 ", line)
     line = _DOMAIN.sub(r"\1 ", line)
     line = _MAIL.sub(r" \1", line)
-    line = "".join(_HTML.get(character, character) for character in line)
+    line = line.translate(_HTML)
     return _MARKDOWN.sub(r"\\\1", line)
 
 
