@@ -8,18 +8,16 @@ reader's choice; the standard library's way of seeing it calls us for each objec
 
 from __future__ import annotations
 
-import gc
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
+from cds_hooks.collector import collector_paused
 from cds_hooks.errors import BadRequest
 from cds_hooks.request import printable
 
@@ -76,7 +74,7 @@ def parse_exactly(body: bytes) -> Any:
 def _fast(body: bytes, text: Bytes) -> Any:
     if _has_long_integer(text):
         raise _Unsure
-    with _collector_paused():
+    with collector_paused():  # orjson holds the interpreter's lock meanwhile
         value = orjson.loads(body)
     # Writing it again also refuses what is nested deeper than 254 levels.
     if not _says_all(body, text, orjson.dumps(value)):
@@ -122,23 +120,6 @@ def _has_long_integer(text: Bytes) -> bool:
         return False
     starts = np.flatnonzero(run)
     return bool(starts[0] == 0 or np.isin(text[starts - 1], _BEFORE_NUMBERS).any())
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the garbage collector from going through a chart that is only growing.
-
-    JSON has no cycles to collect. orjson holds the interpreter's lock, so that no other thread
-    runs meanwhile but for a moment.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _refuse_constant(name: str) -> Any:

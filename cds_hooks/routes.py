@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 
 from flask import Blueprint, Response, abort, current_app, g, jsonify, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
@@ -13,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cds_hooks.answers import empty_response
 from cds_hooks.cards import Card, Link, cards_response
+from cds_hooks.collector import collector_paused
 from cds_hooks.errors import BadRequest, DeadlineExceeded, NotReady, UnsupportedMediaType
 from cds_hooks.feedback import parse_feedback, store_feedback
 from cds_hooks.icon import icon_png
@@ -29,6 +33,7 @@ from fhir_adapters.signing_keys import KeyFolder, SigningKeyError
 # A server that keeps the set this long still sees a new key before it signs (KeyFolder.settle).
 _JWK_SET_MAX_AGE_S = 600
 _CUT = "the body broke off, or is not framed as HTTP has it"
+_LARGE_BODY = 1_000_000  # bytes; some 1,500 Observations
 _MOST_FEEDBACK_VALUES = 50_000  # 1000 items hold a third of it, with commas in their comments
 blueprint = Blueprint("cds_services", __name__)
 
@@ -53,29 +58,44 @@ def invoke(service_id: str) -> Response:
     caller.allow_service(service_id)
     body = _json_body()
     # A body grows to ten times its size when it is parsed; so no more are than are worked on.
-    with parts.admission.place(parts.settings.max_wait_ms / 1000):
-        hook_request = parse_hook_request(
-            parse_json(body),
-            hooks={hook: service.needs_encounter for hook, service in services.items()},
-            arrived_at=arrived_at,
-            https_only=parts.settings.production,
-        )
-        _note(hook_request)
-        service = services[hook_request.hook]
-        # The budget begins here: of a busy minute's answers, late ones are better than poor ones.
-        deadline = Deadline.after(parts.settings.deadline_ms / 1000)
-        advice = parts.adviser.advise(hook_request, service, caller, deadline)
-        _require_in_time(parts, arrived_s)
-        with parts.figures.stage("store"):
-            shown = parts.cool_downs.quieten(advice, hook_request, caller)
-            bins = parts.figures.seen(advice.record)
-            kept = kept_prediction(
-                parts, hook_request, service, caller, advice, shown, bins, arrived_s
-            )
-            head = remember(parts, hook_request, service, caller, shown, kept)
-            parts.cool_downs.note(advice, shown, hook_request, caller)
+    with parts.admission.place(parts.settings.max_wait_ms / 1000), _room_for(body):
+        return _answer(parts, services, caller, body, arrived_at, arrived_s)
+
+
+def _answer(
+    parts: Parts,
+    services: Mapping[str, ServiceDefinition],
+    caller: Caller,
+    body: bytes,
+    arrived_at: datetime,
+    arrived_s: float,
+) -> Response:
+    """Answer a hook that has a place. The chart is gone when this returns."""
+    hook_request = parse_hook_request(
+        parse_json(body),
+        hooks={hook: service.needs_encounter for hook, service in services.items()},
+        arrived_at=arrived_at,
+        https_only=parts.settings.production,
+    )
+    _note(hook_request)
+    service = services[hook_request.hook]
+    # The budget begins here: of a busy minute's answers, late ones are better than poor ones.
+    deadline = Deadline.after(parts.settings.deadline_ms / 1000)
+    advice = parts.adviser.advise(hook_request, service, caller, deadline)
+    _require_in_time(parts, arrived_s)
+    with parts.figures.stage("store"):
+        shown = parts.cool_downs.quieten(advice, hook_request, caller)
+        bins = parts.figures.seen(advice.record)
+        kept = kept_prediction(parts, hook_request, service, caller, advice, shown, bins, arrived_s)
+        head = remember(parts, hook_request, service, caller, shown, kept)
+        parts.cool_downs.note(advice, shown, hook_request, caller)
     g.facts.update(audit_sequence=head.sequence, audit_signature=head.signature)
     return _cards(service, parts, caller, shown)
+
+
+def _room_for(body: bytes) -> AbstractContextManager[None]:
+    """Spare a large chart the collector; a usual one is not worth a pause of all threads'."""
+    return collector_paused() if len(body) > _LARGE_BODY else nullcontext()
 
 
 @blueprint.post("/cds-services/<service_id>/feedback")
