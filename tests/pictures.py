@@ -1,7 +1,7 @@
 """``python -m tests.pictures``: draw card, explanation and practice EHR for three sample patients.
 
-Each page in light, dark, on a phone, and the explanation on paper, into build/pictures. With
---docs the pictures that README and docs use are drawn anew.
+Each page in light, dark, on a phone and on paper, into build/pictures. With --docs the pictures
+that README and docs use are drawn anew.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ def _draw(ehr: str, output: Path, *, docs: bool) -> None:
             _in_all_ways(page, output / f"{patient}-ehr", card=True)
             page.goto(explanation)
             _in_all_ways(page, output / f"{patient}-explanation", card=False)
-            page.pdf(path=output / f"{patient}-explanation.pdf", format="A4")
             page.close()
         if docs:
             _draw_docs(browser, ehr)
@@ -71,6 +70,8 @@ def _in_all_ways(page: Page, stem: Path, *, card: bool) -> None:
             click.echo(f"{place}")
     page.emulate_media(color_scheme="light")
     page.set_viewport_size(_SCREEN)  # type: ignore[arg-type]
+    page.pdf(path=stem.with_suffix(".pdf"), format="A4", prefer_css_page_size=True)
+    click.echo(f"{stem.with_suffix('.pdf')}")
 
 
 def _draw_docs(browser: Browser, ehr: str) -> None:

@@ -54,6 +54,20 @@ def test_pages_read_well(browser, ehr, world, scheme, width):
     page.close()
 
 
+def test_paper_is_white_and_has_no_buttons(browser, ehr, world):
+    """A chart that is printed from a dark screen was white on white."""
+    world.answer = lambda: json_response({"cards": [ADVICE]})
+    page = browser.new_page(viewport={"width": 688, "height": 960})
+    page.emulate_media(media="print", color_scheme="dark")
+    page.goto(f"{ehr}/1/patients/p1")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
+    assert not low_contrast(page)
+    assert page.get_by_role("button").count() == 0
+    assert page.locator(".card").evaluate("one => getComputedStyle(one).breakInside") == "auto"
+    page.close()
+
+
 def test_from_the_list_to_an_override(browser, ehr, world):
     page = browser.new_page()
     page.goto(ehr)
