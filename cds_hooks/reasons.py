@@ -50,6 +50,7 @@ _STRENGTHS = (  # by the factor on the odds that an attribution in logits amount
     (math.log(1.25), "Moderately"),
     (0.0, "Slightly"),
 )
+_SMALLEST = 1e-6  # nothing is measured below; zeros would fill a line
 _UNTIMED_UNITS = frozenset({"{bool}"})
 _ACRONYM = re.compile(r"\bicu\b")
 
@@ -144,6 +145,8 @@ def _number(value: float, digits: int) -> str:
         return f"{value:,.0f}"
     if not value:
         return "0"
+    if abs(value) < _SMALLEST:
+        return "almost 0"
     places = digits - 1 - math.floor(math.log10(abs(value)))
     text = f"{value:.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

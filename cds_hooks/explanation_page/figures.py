@@ -16,6 +16,7 @@ _UNITS = {
     "a": "years",
     "[pH]": "",
 }
+_SMALLEST = 1e-6  # nothing is measured below; zeros would fill a line
 _SIGNIFICANT = 3  # digits of a measured number, as on the card
 MINUS = "\N{MINUS SIGN}"
 PERCENT = "\N{NO-BREAK SPACE}%"
@@ -39,6 +40,8 @@ def value_text(value: float, unit: str) -> str:
 def number(value: float) -> str:
     """Return a measured number in three significant digits, or all before the point."""
     size = abs(value)
+    if 0 < size < _SMALLEST:
+        return "almost 0"
     digits = 0 if size >= 100 or not size else _SIGNIFICANT - 1 - math.floor(math.log10(size))
     text = f"{value:.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text

@@ -303,6 +303,7 @@ def test_a_patch_of_device_data_has_its_time_and_coverage() -> None:
         (99.96, "mg/dL", "100 mg/dL"),
         (0.00002, "ng/mL", "0.00002 ng/mL"),
         (0.0, "mmol/L", "0 mmol/L"),
+        (1e-300, "ng/mL", "almost 0 ng/mL"),
         (-4.25, "mmol/L", "-4.25 mmol/L"),
         (79.96, "a", "79 years"),
         (0.0123, "ng/mL", "0.0123 ng/mL"),
