@@ -159,6 +159,7 @@ def test_a_flat_curve_has_one_number_at_its_axis() -> None:
         *(
             (0.029, "0.029"),
             (0.0041, "0.0041"),
+            (1e-300, "almost 0"),
             (4.0, "4"),
             (0.0, "0"),
             (-0.5, "\N{MINUS SIGN}0.5"),

@@ -410,3 +410,11 @@ def test_a_patient_of_whom_nothing_is_known_has_a_banner(ehr, world):
         {"resourceType": "Patient", "id": "p1"}
     )
     assert "sex not known, birth date not known" in get(ehr, CHART).text
+
+
+def test_a_service_that_is_not_there_leaves_the_chart(world):
+    app = create_app(Connection(world.fhir, "http://127.0.0.1:9"), URL)
+    page = get(app.test_client(), CHART)
+    assert page.status_code == 200
+    assert "http://127.0.0.1:9/cds-services cannot be reached." in page.text
+    assert "4.6 mmol/L" in page.text
