@@ -15,6 +15,7 @@ from conformance.cannot_run import CannotRun, check_reports, check_tls, checked_
 from conformance.case import LEVELS, Case, CaseError, Level, load_cases
 from conformance.endpoint import JWKS_PATH, Endpoint, UpstreamChart
 from conformance.exchange import Wire
+from conformance.plain_text import plain
 from conformance.report_files import to_json, to_junit, to_test_report
 from conformance.report_page import to_page
 from conformance.report_terminal import print_run, verdict_progress
@@ -214,7 +215,7 @@ def _write(console: Console, done: Run, report_files: dict[str, Path | None]) ->
             continue
         kind = name.removesuffix("_file").replace("_", "-")
         try:
-            path.write_text(_REPORTS[kind](done), encoding="utf-8")
+            path.write_text(plain(_REPORTS[kind](done)), encoding="utf-8")
         except OSError as exc:
             raise CannotRun(f"{path} cannot be written: {exc.strerror}.") from exc
         console.print(f"Written: {path}", highlight=False, soft_wrap=True, markup=False)

@@ -104,7 +104,7 @@ class Wire:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, what: str
     ) -> Answer:
         """Send one request and return the answer. Raises NoAnswer. Follows no redirect."""
-        self._refuse_the_hopeless(what)
+        self._refuse_the_hopeless()
         self._wait()
         self._leave_idle()
         start = time.perf_counter()
@@ -125,12 +125,12 @@ class Wire:
         self.answers.append(answer)
         return answer
 
-    def _refuse_the_hopeless(self, what: str) -> None:
+    def _refuse_the_hopeless(self) -> None:
         if self._silent >= _MOST_SILENT:
-            raise NoAnswer(f"{what}: not sent, for {_MOST_SILENT} requests before had no answer.")
+            raise NoAnswer(f"Not sent: {_MOST_SILENT} requests before had no answer.")
         if self._lost_s >= _MOST_LOST * self._longest_s:
             lost = f"{self._lost_s:.0f} s were spent on requests that had no answer"
-            raise NoAnswer(f"{what}: not sent, for {lost}.")
+            raise NoAnswer(f"Not sent: {lost}.")
 
     def close(self) -> None:
         """Close all connections."""

@@ -8,12 +8,10 @@ connection broke.
 from __future__ import annotations
 
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 from conformance.bounded import NoAnswer
@@ -23,7 +21,7 @@ from conformance.evidence import Exchange, exchange_of
 from conformance.exchange import Wire
 from conformance.expectations import Findings
 from conformance.json_path import BadPath
-from conformance.plain_text import plain
+from conformance.plain_text import broken_by, plain
 from conformance.run_facts import facts_of
 from conformance.session import NotRunnable, Session
 from conformance.steps import asks_for_fetching, run_step
@@ -150,19 +148,12 @@ def _judge(session: Session, case: Case, found: Findings) -> tuple[Verdict, list
     except BadPath as exc:
         return "error", [f"The case cannot be applied to this request: {exc}"]
     except Exception as exc:  # noqa: BLE001  # one answer that breaks the suite ends one case, not all
-        return "error", [*found.sentences, _broken(exc)]
+        return "error", [*found.sentences, broken_by(exc)]
     if found.sentences:
         return "fail", found.sentences
     if not found.judged:
         return "omit", [found.unjudged or "The answer has nothing that this rule is about."]
     return "pass", []
-
-
-def _broken(exc: Exception) -> str:
-    """Say where the suite broke, without the text of the exception: it may quote an answer."""
-    place = traceback.extract_tb(exc.__traceback__)[-1]
-    where = f"{Path(place.filename).name}, line {place.lineno}"
-    return f"The suite broke on this answer: {type(exc).__name__} in {where}."
 
 
 def _service_id(session: Session) -> str:

@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.addresses import BadBase
-from conformance.bounded import LARGEST_BYTES
+from conformance.bounded import LARGEST_BYTES, LONGEST_S
 from conformance.cannot_run import CannotRun, check_reports, check_tls
 from conformance.client_keys import KeyFileError, read_key
 from conformance.exchange import Wire
+from conformance.plain_text import plain
 from conformance.report_terminal import progress_bar
 from conformance.sandbox.access import DEFAULT_SCOPE, NoAccess, backend_token, token_of_file
 from conformance.sandbox.checks import LEVELS, Level, load_checks
@@ -48,7 +49,21 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option("--scope", default=DEFAULT_SCOPE, show_default=True, help="Scopes to ask for.")
 @click.option("--ca", type=_file, help="Who certified the server, PEM; else the system's.")
 @click.option("--write", "writing", is_flag=True, help="Create and delete a draft order and task.")
-@click.option("--rate", default=5.0, show_default=True, help="Most requests a second; 0: no limit.")
+@click.option(
+    "--timeout",
+    "longest_s",
+    default=LONGEST_S,
+    show_default=True,
+    type=click.FloatRange(0.1, 600),
+    help="Seconds that an answer is waited for.",
+)
+@click.option(
+    "--rate",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Most requests a second; 0: no limit.",
+)
 @click.option("--fail-on", default="needed", type=click.Choice(LEVELS), show_default=True)
 @click.option("--reader", default="", help="Command that reads the charts and adds to the report.")
 @click.option("--json", "json_file", type=_file, help="Write the report as JSON.")
@@ -63,6 +78,7 @@ def sandbox(
     patients: tuple[str, ...],
     sample: int,
     writing: bool,
+    longest_s: float,
     rate: float,
     fail_on: Level,
     reader: str,
@@ -96,7 +112,7 @@ def sandbox(
     check_reports(report_files)
     check_tls(ca)
     wanted = Wanted(patients or (preset.patients if preset else ()), sample)
-    wire = Wire(rate, authority=ca, largest=LARGEST_BYTES)
+    wire = Wire(rate, authority=ca, longest_s=longest_s, largest=LARGEST_BYTES)
     try:
         server = Server(base_url, wire)
         _say_plan(console, server, wanted, preset, rate, writing=writing, reader=reader)
@@ -229,7 +245,7 @@ def _write(console: Console, done: Run, report_files: Mapping[str, Path | None])
         if path is None:
             continue
         try:
-            path.write_text(_REPORTS[name.removesuffix("_file")](done), encoding="utf-8")
+            path.write_text(plain(_REPORTS[name.removesuffix("_file")](done)), encoding="utf-8")
         except OSError as exc:
             raise CannotRun(f"{path} cannot be written: {exc.strerror}.") from exc
         console.print(f"Written: {path}", highlight=False, soft_wrap=True, markup=False)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from conformance.json_path import dicts
 from conformance.sandbox.checks import Found, NotTried, Omitted
 from conformance.sandbox.server import Page, quoted
 from conformance.sandbox.session import Session, codes_of, observations, reference_of
@@ -246,7 +247,8 @@ def _seen_codes(session: Session, system: str = "") -> list[str]:
     codings = [
         coding
         for one in page.resources
-        for coding in (one.get("code") or {}).get("coding", [])
+        if isinstance(one.get("code"), dict)
+        for coding in dicts(one["code"].get("coding"))
         if not system or coding.get("system") == system
     ]
     return list(dict.fromkeys(str(one["code"]) for one in codings if "code" in one))[:_CODES]
@@ -298,7 +300,8 @@ def _moment(resource: Mapping[str, Any]) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else None
+    # The first and the last year have no room for offsets and days beside them.
+    return moment.astimezone(UTC) if moment.tzinfo and 1 < moment.year < MAXYEAR else None
 
 
 def _is_before(resource: Mapping[str, Any], day: date) -> bool:

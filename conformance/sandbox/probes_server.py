@@ -137,7 +137,7 @@ def smart_configuration(session: Session, found: Found) -> None:
         name: body[name]
         for name in ("token_endpoint", "token_endpoint_auth_methods_supported", "capabilities")
         if name in body
-    } | {"algorithms": body.get("token_endpoint_auth_signing_alg_values_supported", [])}
+    } | {"algorithms": _texts(body.get("token_endpoint_auth_signing_alg_values_supported"))}
     if not isinstance(body.get("token_endpoint"), str):
         found.faults.append("The SMART configuration names no token_endpoint.")
 
@@ -147,7 +147,7 @@ def backend_services(session: Session, found: Found) -> None:
     smart = session.facts.get("smart")
     if not smart:
         raise Omitted("There is no SMART configuration.")
-    methods = smart.get("token_endpoint_auth_methods_supported") or []
+    methods = _texts(smart.get("token_endpoint_auth_methods_supported"))
     if "private_key_jwt" not in methods:
         found.faults.append("token_endpoint_auth_methods_supported does not hold private_key_jwt.")
     algorithms = smart.get("algorithms") or []
@@ -296,3 +296,7 @@ def patient_by_id_search(session: Session, found: Found) -> None:
     page = session.asked(f"Patient?_id={quoted(session.patient)}")
     if page.ids() != [f"Patient/{session.patient}"]:
         found.faults.append(f"It found {len(page.resources)} Patients.")
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

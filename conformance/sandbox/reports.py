@@ -10,12 +10,15 @@ from typing import Any
 
 from jinja2 import Environment
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from conformance.plain_text import plain
 from conformance.sandbox.checks import LEVELS, VERDICTS
 from conformance.sandbox.run import Result, Run
 
+_NAMED = 3  # checks of one row; more are counted
 _ROWS = 12  # of a reader's table in the terminal
 _STYLES = {"pass": "green", "fail": "bold red", "skip": "yellow", "omit": "dim", "error": "magenta"}
 
@@ -79,34 +82,57 @@ def print_run(console: Console, run: Run, *, everything: bool = False) -> None:
     shown = [one for one in run.results if everything or one.verdict in ("fail", "error", "skip")]
     if shown:
         table = Table("Verdict", "Level", "Check", "Findings", expand=False)
-        for result in shown if everything else _by_weight(shown):
-            word = Text(result.verdict, style=_STYLES[result.verdict])
-            check = Text(result.check.description)
-            check.append(f"\n{result.check.id}", style="dim")
-            said = Text("\n".join(result.findings))
-            said.append("\n".join(("", *result.notes) if said else result.notes), style="dim")
-            table.add_row(word, result.check.level, check, said)
+        for alike in _alike(shown, apart=everything):
+            first = alike[0]
+            word = Text(first.verdict, style=_STYLES[first.verdict])
+            said = Text("\n".join(first.findings))
+            said.append("\n".join(("", *first.notes) if said else first.notes), style="dim")
+            levels = "\n".join(dict.fromkeys(one.check.level for one in alike))
+            table.add_row(word, levels, _check_names(alike), said)
         console.print(table)
     counts = Table("Level", *VERDICTS)
     for level, verdicts in _counts(run).items():
         counts.add_row(level, *(str(verdicts[verdict]) for verdict in VERDICTS))
     console.print(counts)
+    sent = f"{run.requests} requests" if run.requests else f"no answer: {run.silence}"
     console.print(
-        f"{run.fhir} ({run.software or 'software not named'}): {len(run.results)} checks, "
-        f"{run.requests} requests, {run.seconds:.1f} s",
+        f"{run.fhir} ({run.software or 'software not named'}): {len(run.results)} checks, {sent}, "
+        f"{run.seconds:.1f} s",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     _print_reading(console, run.reading)
 
 
+def _alike(results: list[Result], *, apart: bool) -> list[list[Result]]:
+    """Put together what was not tried for the same reason: it is one thing to read."""
+    groups: dict[object, list[Result]] = {}
+    for one in results if apart else _by_weight(results):
+        together = one.verdict in ("skip", "error") and not apart
+        why = (one.verdict, one.findings, one.notes)
+        groups.setdefault(why if together else one.check.id, []).append(one)
+    return list(groups.values())
+
+
+def _check_names(alike: list[Result]) -> Text:
+    if len(alike) > _NAMED:
+        return Text(f"{len(alike)} checks, which --all names")
+    named = Text()
+    for result in alike:
+        named.append(f"{result.check.description}\n").append(f"{result.check.id}\n", style="dim")
+    named.rstrip()
+    return named
+
+
 def _print_reading(console: Console, reading: Mapping[str, Any]) -> None:
     for one in reading.get("tables", ()):
-        table = Table(*map(str, one["columns"]), title=str(one["title"]), title_justify="left")
+        columns = (escape(plain(str(column))) for column in one["columns"])
+        table = Table(*columns, title=Text(str(one["title"])), title_justify="left")
         for column in table.columns:
             column.overflow = "fold"
         for row in one["rows"][:_ROWS]:
-            table.add_row(*map(str, row))
+            table.add_row(*(Text(plain(str(cell))) for cell in row))
         if more := one["rows"][_ROWS:]:
             table.caption = f"and {len(more)} more, in the reports"
         console.print(table)

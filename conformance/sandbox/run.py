@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from conformance.bounded import NoAnswer
+from conformance.plain_text import broken_by, plain
 from conformance.sandbox import probes_chart, probes_observations, probes_server
 from conformance.sandbox.checks import (
     LEVELS,
@@ -56,6 +57,7 @@ class Run:
     requests: int
     patients: tuple[str, ...]
     results: tuple[Result, ...] = field(repr=False)
+    silence: str = ""  # why no request at all was answered
     facts: Mapping[str, Any] = field(default_factory=dict)
     known: tuple[Mapping[str, str], ...] = ()  # what a preset says of this server
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -98,12 +100,13 @@ def run_checks(
         progress(results[check.id])
     return Run(
         fhir=session.server.base_url,
-        software=str(session.facts.get("software", "")),
+        software=plain(str(session.facts.get("software", ""))),
         started_at=started_at,
         seconds=time.perf_counter() - start,
         requests=len(session.server.wire.answers),
         patients=_patients(session),
         results=tuple(results[check.id] for check in checks),
+        silence="" if session.server.wire.answers else session.server.wire.last_silence,
         facts=session.facts,
     )
 
@@ -130,9 +133,10 @@ def _result(session: Session, check: Check, *, writing: bool) -> Result:
         verdict, found = "fail", Found(faults=[*found.faults, str(exc)])
     except NoAnswer as exc:
         verdict, found = "error", Found(faults=[*found.faults, str(exc)])
-    return Result(
-        check, verdict, tuple(found.faults), tuple(found.notes), time.perf_counter() - start
-    )
+    except Exception as exc:  # noqa: BLE001  # one answer that breaks the suite ends one check, not all
+        verdict, found = "error", Found(faults=[*found.faults, broken_by(exc)])
+    faults, notes = (tuple(map(plain, said)) for said in (found.faults, found.notes))
+    return Result(check, verdict, faults, notes, time.perf_counter() - start)
 
 
 def _patients(session: Session) -> tuple[str, ...]:

@@ -86,8 +86,11 @@ class Server:
 
     def resolve(self, link: str) -> str | None:
         """Return where a link leads, None where that is not this server."""
-        url = urljoin(f"{self.base_url}/", link)
-        return url if origin(url) == origin(self.base_url) else None
+        try:
+            url = urljoin(f"{self.base_url}/", link)
+            return url if origin(url) == origin(self.base_url) else None
+        except ValueError:  # what is no address leads nowhere
+            return None
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -179,4 +182,4 @@ def outcome_codes(answer: Answer) -> list[str]:
 
 def quoted(value: str) -> str:
     """Write a value into a query."""
-    return quote(value, safe=":|,/.-")
+    return quote(value, safe=":|,/.-", errors="replace")

@@ -143,7 +143,7 @@ def test_an_answer_that_breaks_the_suite_ends_one_case(monkeypatch: pytest.Monke
             *("--service", base), "--no-jwt", *names, "--fail-on", "ADVICE", timeout=10
         )
     assert result.exit_code == 1
-    assert "The suite broke on this answer: KeyError in test_hostile.py" in result.output
+    assert "The suite broke on this answer: KeyError in expectations.py" in result.output
     assert "of an answer" not in result.output
 
 
