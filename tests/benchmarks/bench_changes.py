@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime as ort
 
 from cds_hooks.app import create_app  # what the service holds, for the collector to go through
-from cds_hooks.json_body import parse_json
+from cds_hooks.json_body import parse_exactly
 from fhir_adapters import notes
 from fhir_adapters.recent_sentences import RecentSentences
 from fhir_adapters.record_builder import build_record
@@ -26,6 +26,7 @@ from model.onnx_network import CHUNK, Memory
 from model.predictor import Predictor, load_predictor
 from tests.benchmarks.charts import LARGE, NOW, TYPICAL, Size, chart_of, hook_body
 from tests.benchmarks.harness import Doubles, median, ratio, take_turns
+from tests.benchmarks.request_changes import request_changes
 from tests.benchmarks.saved import Result, options, run
 
 CHECKPOINT = Path("model/checkpoints/meam-risk")
@@ -44,6 +45,8 @@ def measure(result: Result) -> None:
     """Compare every change."""
     _tell(result, "SampledData, a day of five channels", samples())
     _tell(result, "notes seen before, typical chart", texts(TYPICAL))
+    for name, works in request_changes(lambda: load_predictor(CHECKPOINT), quick=result.quick):
+        _tell(result, name, works)
     if not result.quick:
         _tell(result, "notes seen before, large chart", texts(LARGE))
         _tell(result, "parsing a large chart beside the service's objects", collector())
@@ -123,7 +126,7 @@ def collector() -> Works:
 
     def parse(*, frozen: bool) -> object:
         (gc.freeze if frozen else gc.unfreeze)()
-        return held and parse_json(body)
+        return held and parse_exactly(body)
 
     return {"before": lambda: parse(frozen=False), "now": lambda: parse(frozen=True)}
 
@@ -156,9 +159,7 @@ def fuse_before(session: ort.InferenceSession, memory: Memory, mask: np.ndarray)
     chunks = (padded[start : start + CHUNK] for start in range(0, len(mask), CHUNK))
     wanted = ["logits", "attention"]
     answers = [session.run(wanted, {**memory.parts, "mask": chunk}) for chunk in chunks]
-    logits, attention = (np.concatenate(part) for part in zip(*answers, strict=True))
-    attention[:, memory.columns]
-    return logits
+    return np.concatenate([logits for logits, _ in answers])  # attention is of one coalition now
 
 
 if __name__ == "__main__":
