@@ -21,8 +21,8 @@ from cds_hooks import jwks
 from cds_hooks.audit_check import verify_audit
 from cds_hooks.errors import BadRequest, NotReady
 from cds_hooks.feedback import parse_feedback, store_feedback
+from cds_hooks.json_body import parse_json
 from cds_hooks.parts import parts_of
-from cds_hooks.request import parse_json
 from cds_hooks.trust import TrustedIssuer
 from fhir_adapters.client import FhirClient, new_session
 from fhir_adapters.deadline import Deadline

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cds_hooks.request import parse_json
+from cds_hooks.json_body import parse_json
 from cds_hooks.warm_up import settle_memory
 from fhir_adapters.bundle import open_bundle
 from fhir_adapters.chart import Chart
