@@ -30,10 +30,10 @@ def request_changes(load: Callable[[], Predictor], *, quick: bool) -> Iterator[t
     """Yield each comparison by name. ``load`` gives the shipped model, which quick ones lack."""
     yield "JSON of a typical chart", bodies(TYPICAL)
     yield "record of a typical chart", observations(TYPICAL)
-    yield "copies among notes seen before, typical chart", copies(TYPICAL)
-    yield "rows of an answered hook", rows()
+    yield "50 rows of cards", rows()
     if quick:
         return
+    yield "copies among notes seen before, large chart", copies(LARGE)
     yield "JSON of a large chart", bodies(LARGE)
     yield "record of a large chart", observations(LARGE)
     yield "6 MB from the socket's stream", streams(LARGE)
