@@ -189,7 +189,8 @@ def _more_needed(samples: PairSamples, budget: ExplanationBudget, deadline_s: fl
     if len(sizes) <= SHOWN:
         return False
     *_, last, following = strongest(sizes, SHOWN + 1)
-    return bool(sizes[last] - errors[last] < sizes[following] + errors[following])
+    error_of_difference = np.hypot(errors[last], errors[following])
+    return bool(sizes[last] - sizes[following] < error_of_difference)
 
 
 def unreliable_reason(
