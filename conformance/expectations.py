@@ -43,7 +43,10 @@ def examine(session: Session, answer: Answer, expect: Mapping[str, Any], found: 
 def _status(_: Session, answer: Answer, expected: list[int], found: Findings) -> Iterator[str]:
     found.judged = True
     if answer.status not in expected:
-        yield f"status {answer.status} instead of {' or '.join(map(str, expected))}."
+        wanted = " or ".join(map(str, expected))
+        later = answer.header("Retry-After") if answer.status in (429, 503) else ""
+        again = f"; it asks to be called again after {later} s" if later.isdecimal() else ""
+        yield f"status {answer.status} instead of {wanted}{again}."
 
 
 def _status_not(_: Session, answer: Answer, expected: list[int], found: Findings) -> Iterator[str]:

@@ -116,15 +116,16 @@ def _rule(alike: list[Result]) -> Text:
 
 
 def _refused_unseen(run: Run) -> str:
-    """Say what a service that refuses our JWTs has not seen, as far as we know."""
-    refused = any(
-        "answered with status 401" in said for one in run.results for said in one.findings
-    )
+    """Say what a service that refuses our calls has not seen, as far as we know."""
+    refusals = [f"answered with status {status}" for status in (401, 503)]
+    said = [sentence for one in run.results for sentence in one.findings]
+    refused = any(refusal in sentence for refusal in refusals for sentence in said)
     if not refused or run.facts.get("JWK Set") != "never asked for":
         return ""
     return (
-        "The service refused our JWTs and never asked for our JWK Set: it does not trust the iss "
-        "or the jku, or cannot reach our address."
+        "The service refused our call and never asked for our JWK Set: it may not trust the iss or "
+        "the jku, not reach our address, or have asked so lately that it waits. A key that stays "
+        "the same (--key, --kid) need not be fetched again."
     )
 
 

@@ -143,4 +143,4 @@ def test_a_service_that_never_asked_for_our_keys_is_told_apart() -> None:
     with running(CorrectService(Agreement())) as base:  # it knows another issuer, and no jku
         result = run_command("--service", base, timeout=10)
     assert result.exit_code == 1
-    assert "refused our JWTs and never asked for our JWK Set" in result.output
+    assert "refused our call and never asked for our JWK Set" in result.output
