@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask
 from sqlalchemy import create_engine, insert
 
-from cds_hooks import routes, store, stored_explanation, tables
+from cds_hooks import store, stored_explanation, tables
 from cds_hooks.collector import collector_paused
 from cds_hooks.json_body import parse_exactly, parse_json
 from cds_hooks.stored_explanation import StoredExplanation
@@ -36,7 +35,6 @@ def request_changes(load: Callable[[], Predictor], *, quick: bool) -> Iterator[t
     yield "copies among notes seen before, large chart", copies(LARGE)
     yield "JSON of a large chart", bodies(LARGE)
     yield "record of a large chart", observations(LARGE)
-    yield "6 MB from the socket's stream", streams(LARGE)
     yield "large chart from bytes to record, collector paused", pause()
     predictor = load()
     yield "stored explanation, typical chart", explanations(predictor, TYPICAL)
@@ -108,20 +106,6 @@ def rows() -> Works:
             connection.execute(store._INSERT_CARD, {**row, "card_uuid": str(uuid.uuid4())})
 
     return {"before": anew, "now": kept}
-
-
-def streams(size: Size) -> Works:
-    """Read a body as werkzeug does by itself, and in large pieces."""
-    body, app = hook_body(chart_of(size)), Flask("streams")
-
-    def read(how: Callable[[Any], bytes]) -> int:
-        with app.test_request_context(method="POST", data=body) as context:
-            return len(how(context.request))
-
-    return {
-        "before": lambda: read(lambda request: request.get_data(cache=False)),
-        "now": lambda: read(lambda request: routes._read(request.content_length)),
-    }
 
 
 def pause() -> Works:
