@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from cds_hooks.request import printable
 _MOST_VALUES = 2_000_000
 _ESCAPED_MARKS = (b"\\u0022", b"\\u003a", b"\\u003A")  # a quote, and a colon in both spellings
 _SPACED_COLON = re.compile(rb'"[ \t\r\n]+:')
+_CHUNK = 256 * 1024  # bytes looked at together, so that what comes of them stays in the cache
 _LONGEST_INTEGER = 18  # digits that fit 64 bits whatever they are; orjson rounds longer ones
 _BEFORE_NUMBERS = np.frombuffer(b" \t\r\n:,[-", np.uint8)
 Bytes = npt.NDArray[np.uint8]
@@ -43,7 +45,7 @@ def parse_json(body: bytes, *, most_values: int = _MOST_VALUES) -> Any:
     in memory.
     """
     text = np.frombuffer(body, np.uint8)
-    if sum(_count(text, mark) for mark in b"{[,") > most_values:
+    if _value_marks(text) > most_values:
         raise BadRequest("$", f"the body holds more than {most_values} values")
     try:
         return _fast(body, text)
@@ -91,35 +93,52 @@ def _says_all(body: bytes, text: Bytes, again: bytes) -> bool:
     """
     if b"\\" in body and any(mark in body for mark in _ESCAPED_MARKS):
         return False
-    if _any_before_colon(text <= ord(" "), text) and _SPACED_COLON.search(body):
+    if _has_spaced_colon(text) and _SPACED_COLON.search(body):
         return False
     return _names(text) == _names(np.frombuffer(again, np.uint8))
 
 
+def _chunks(text: Bytes, beyond: int) -> Iterator[Bytes]:
+    """Yield the text in pieces, each with so many bytes of the next one."""
+    for start in range(0, len(text), _CHUNK):
+        yield text[start : start + _CHUNK + beyond]
+
+
 def _names(text: Bytes) -> int:
-    return int(np.count_nonzero((text[:-1] == ord('"')) & (text[1:] == ord(":"))))
+    return sum(
+        int(np.count_nonzero((part[:-1] == ord('"')) & (part[1:] == ord(":"))))
+        for part in _chunks(text, 1)
+    )
 
 
-def _any_before_colon(places: Flags, text: Bytes) -> bool:
-    return bool((places[:-1] & (text[1:] == ord(":"))).any())
+def _has_spaced_colon(text: Bytes) -> bool:
+    """Whether white space stands before a colon anywhere, also in a string."""
+    return any(
+        ((part[:-1] <= ord(" ")) & (part[1:] == ord(":"))).any() for part in _chunks(text, 1)
+    )
 
 
-def _count(text: Bytes, mark: int) -> int:
-    return int(np.count_nonzero(text == mark))
+def _value_marks(text: Bytes) -> int:
+    return sum(int(np.count_nonzero(part == mark)) for part in _chunks(text, 0) for mark in b"{[,")
 
 
 def _has_long_integer(text: Bytes) -> bool:
-    """Whether 19 digits may stand in a row at the beginning of a number.
+    """Whether 19 digits may stand in a row at the beginning of a number."""
+    for number, part in enumerate(_chunks(text, _LONGEST_INTEGER)):
+        runs = _runs(part)
+        if runs.any():
+            places = number * _CHUNK + np.flatnonzero(runs)
+            if places[0] == 0 or np.isin(text[places - 1], _BEFORE_NUMBERS).any():
+                return True
+    return False
 
-    Each step joins two shorter runs, which may overlap, into a longer one.
-    """
+
+def _runs(text: Bytes) -> Flags:
+    """Mark where 19 digits begin. Each step joins two shorter runs, which may overlap."""
     run = (text - np.uint8(ord("0"))) < 10  # what is below "0" wraps around
     for shift in (1, 2, 4, 8, _LONGEST_INTEGER - 15):
         run = run[shift:] & run[:-shift]
-    if not run.any():
-        return False
-    starts = np.flatnonzero(run)
-    return bool(starts[0] == 0 or np.isin(text[starts - 1], _BEFORE_NUMBERS).any())
+    return run
 
 
 def _refuse_constant(name: str) -> Any:
