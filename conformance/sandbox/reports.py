@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from importlib.resources import files
@@ -19,6 +20,7 @@ from conformance.sandbox.checks import LEVELS, VERDICTS
 from conformance.sandbox.run import Result, Run
 
 _NAMED = 3  # checks of one row; more are counted
+_NUMBER = re.compile(r"-?[\d.,]+( ?(h|s|ms|%))?|-|")
 _ROWS = 12  # of a reader's table in the terminal
 _STYLES = {"pass": "green", "fail": "bold red", "skip": "yellow", "omit": "dim", "error": "magenta"}
 
@@ -73,8 +75,39 @@ def to_page(run: Run) -> str:
         areas.setdefault(result.check.area, []).append(result)
     worst = [one for one in run.results if one.verdict in ("fail", "error", "skip")]
     return template.render(
-        run=run, verdicts=VERDICTS, counts=_counts(run), areas=areas, worst=_by_weight(worst)
+        run=run,
+        verdicts=VERDICTS,
+        counts=_counts(run),
+        areas=areas,
+        worst=_by_weight(worst),
+        headline=_headline(run),
+        numbers=_numbers,
     )
+
+
+def _headline(run: Run) -> str:
+    """Return the outcome in one sentence."""
+    if run.silence:
+        return f"The server gave no answer: {run.silence}."
+    lacking = [(level, run.count("fail", level) + run.count("error", level)) for level in LEVELS]
+    named = " and ".join(f"{count} {level}" for level, count in lacking if count)
+    several = sum(count for _, count in lacking) > 1
+    failing = f"{named} check{'s do' if several else ' does'} not hold."
+    if run.failed("needed"):
+        return failing
+    if not run.count("pass", "needed"):
+        return "Nothing that is needed could be tried."
+    return f"All that is needed is there; {failing}" if named else "All checks that apply hold."
+
+
+def _numbers(table: Mapping[str, Any]) -> set[int]:
+    """Return which columns of a reader's table hold numbers, with a unit or without."""
+    rows = table["rows"]
+    return {
+        index
+        for index in range(len(table["columns"]))
+        if rows and all(_NUMBER.fullmatch(str(row[index])) for row in rows if index < len(row))
+    }
 
 
 def print_run(console: Console, run: Run, *, everything: bool = False) -> None:

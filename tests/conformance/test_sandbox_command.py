@@ -23,6 +23,7 @@ from conformance.sandbox.checks import Found
 from conformance.sandbox.probes_server import rate_limit_headers, transport_is_safe
 from conformance.sandbox.server import Server
 from conformance.sandbox.session import Session, Wanted
+from tests.browser import chromium, low_contrast, needs_chromium, unnamed_controls
 from tests.cds_hooks.certificates import Authority
 from tests.conformance.correct_fhir import TOKEN, CorrectFhir
 from tests.conformance.test_sandbox import served
@@ -87,6 +88,22 @@ def test_all_reports_say_the_same(open_server: tuple[CorrectFhir, str], tmp_path
         assert said in page
     assert whole["reading"]["title"] == "What a reader reads"
     assert "pages = 24" in result.output
+
+
+@needs_chromium
+def test_the_page_can_be_read_everywhere(tmp_path: Path) -> None:
+    page_file = tmp_path / "page"
+    with served("no-gzip") as (_, base):
+        run("--fhir", base, "--patient", "p1", "--reader", reader(tmp_path), "--html", page_file)
+    text = page_file.read_text()
+    assert "All that is needed is there; 1 useful check does not hold." in text
+    with chromium() as browser:
+        for scheme, width in (("light", 1200), ("dark", 1200), ("light", 390)):
+            page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+            page.set_content(text)
+            assert not low_contrast(page)
+            assert not unnamed_controls(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize(("least", "status"), [("needed", 0), ("useful", 1)])
