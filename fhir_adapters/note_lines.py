@@ -22,6 +22,7 @@ class Paragraph:
     section: str
     is_row: bool = False  # of a table; its cells are separated by " | "
     is_unchecked: bool = False  # behind an empty check box
+    is_item: bool = False  # of a list
 
 
 _ITEM = re.compile(
@@ -89,7 +90,7 @@ def _paragraph(line: str, section: str) -> Paragraph:
     if empty:
         return Paragraph(line[empty.end() :], section, is_unchecked=True)
     item = _FULL_BOX.match(line) or _ITEM.match(line)
-    return Paragraph(line[item.end() :] if item else line, section)
+    return Paragraph(line[item.end() :] if item else line, section, is_item=item is not None)
 
 
 def _blocks(text: str) -> Iterator[list[str]]:

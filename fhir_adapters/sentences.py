@@ -8,13 +8,18 @@ whose assertion changes midway is cut there (assertions).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import MAXYEAR
+from functools import lru_cache
 
 from fhir_adapters.assertions import assert_row, assert_sentence, not_asserted
 from fhir_adapters.note_headings import inline_heading
 from fhir_adapters.note_lines import Paragraph, joined_titles, paragraphs
 from fhir_adapters.sentence_ends import sentences_of
 from model.record import Sentence
+
+
+_HEADINGS_OF_ABSENCE = frozenset({"pertinent negatives", "negatives", "absent"})
 
 
 def split_sentences(
@@ -25,11 +30,26 @@ def split_sentences(
     ``wrapped=False``: every line end of the text is meant, none is that of a narrow page.
     ``year``: in which the note was written; "CABG in 2009" is past, "seen in 2026" may not be.
     """
-    return tuple(
-        sentence
-        for plain in plain_sentences(text, section, wrapped=wrapped)
-        for sentence in _asserted(plain, year)
-    )
+    found: list[Sentence] = []
+    denied: str | None = None  # section of the line before a list: "Denies:"
+    for plain in plain_sentences(text, section, wrapped=wrapped):
+        sentences = _asserted(plain, year)
+        if not plain.is_item:
+            denies = plain.text.endswith(":") and sentences[-1].negated
+            denied = plain.section if denies else None
+        elif plain.section == denied or _heading_denies(plain.section):
+            sentences = tuple(replace(sentence, negated=True) for sentence in sentences)
+        found += sentences
+    return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _heading_denies(section: str) -> bool:
+    """Say whether the list under a heading is of what is absent: "No history of:"."""
+    *_, title = section.split("–")
+    if title.strip().casefold() in _HEADINGS_OF_ABSENCE:
+        return True
+    return bool(title) and assert_sentence(f"{title.strip()} fever")[-1].negated
 
 
 def plain_sentences(text: str, section: str = "", *, wrapped: bool = True) -> Iterator[Paragraph]:
@@ -43,7 +63,7 @@ def plain_sentences(text: str, section: str = "", *, wrapped: bool = True) -> It
                 heading = joined_titles(section, inside.title)
                 sentence = inside.rest
             if sentence:
-                yield Paragraph(sentence, heading, paragraph.is_row, paragraph.is_unchecked)
+                yield replace(paragraph, text=sentence, section=heading)
 
 
 def _asserted(plain: Paragraph, year: int) -> tuple[Sentence, ...]:

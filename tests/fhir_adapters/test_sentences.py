@@ -127,3 +127,21 @@ def test_hostile_text_takes_linear_time(name: str) -> None:
     sentences = split_sentences(text)
     assert time.process_time() - started < 15  # a quadratic step over 200,000 takes minutes
     assert all(len(sentence.text) <= MAX_SENTENCE_CHARS for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("note", "absent"),
+    [
+        ("Denies:\n- chest pain\n- fever\n\nAssessment:\n- pneumonia", {"chest pain", "fever"}),
+        ("Patient denies the following:\n- chest pain\nReports:\n- cough", {"chest pain"}),
+        ("Pertinent negatives:\n* chest pain\n* fever\nMeds:\n* aspirin", {"chest pain", "fever"}),
+        ("No history of:\n1. MI\n2. stroke\nPlan:\n1. aspirin", {"MI", "stroke"}),
+        ("Denies:\n- chest pain\nHas cough.\n- sputum", {"chest pain"}),
+        ("Reports:\n- chest pain", set()),
+    ],
+)
+def test_a_list_under_a_denial_is_denied_and_nothing_after_it(note: str, absent: set[str]) -> None:
+    items = {"chest pain", "fever", "pneumonia", "cough", "aspirin", "MI", "stroke", "sputum"}
+    found = {one.text: one.negated for one in split_sentences(note) if one.text in items}
+    assert {text for text, negated in found.items() if negated} == absent
+    assert len(found) > 0
