@@ -198,11 +198,6 @@ class FuseGraph(GraphWriter):
         """(rows, in) -> (rows, out)."""
         return self.op("Gemm", x, self.constant(weight), self.constant(bias))
 
-    def latent_heads(self, x: str, count: int, order: list[int]) -> str:
-        """(C * count, D) -> (C, count, H, D/H) -> permuted."""
-        split = self.reshape(x, -1, count, self.heads, self.head_width)
-        return self.op("Transpose", split, perm=order)
-
     def latest(self, x: str, wanted: int) -> str:
         """Rows of the last latents of each coalition: (R, D) -> (C * wanted, D)."""
         if wanted == self.count:
