@@ -18,7 +18,6 @@ from fhir_adapters.note_lines import Paragraph, joined_titles, paragraphs
 from fhir_adapters.sentence_ends import sentences_of
 from model.record import Sentence
 
-
 _HEADINGS_OF_ABSENCE = frozenset({"pertinent negatives", "negatives", "absent"})
 
 
