@@ -117,7 +117,9 @@ class Wire:
             raise NoAnswer(f"{what}: no HTTP answer came: {exc}.") from exc
         self._silent = 0
         self._last_s = time.monotonic()
-        if raw.status >= 500:  # after a fault of its own, uvicorn closes without a word
+        # After a fault of its own uvicorn closes without a word, and so does gunicorn after a
+        # refusal for which it did not read the whole request.
+        if raw.status >= 400:
             self._pool.clear()
         elapsed_ms = 1000 * (time.perf_counter() - start)
         sent = Sent(method, url, dict(headers), body)

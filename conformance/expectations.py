@@ -150,8 +150,15 @@ def _same_cards(session: Session, answer: Answer, expected: bool, found: Finding
     found.judged = True
     if answer.status != 200:
         yield f"status {answer.status}; with the same data prefetched it was 200."
-    elif _gist(_cards(answer)) != _gist(session.cards):
+    elif _gist(_cards(answer)) != _gist(session.cards) and not _same_by_now(session, answer):
         yield "the cards differ in summary or indicator from those for the same data."
+
+
+def _same_by_now(session: Session, answer: Answer) -> bool:
+    """Ask once more with prefetch: since the first answer data got older, and a risk with them."""
+    request = session.hook_request()
+    now = session.post(session.service_url, request, "POST cds-services/{id}")
+    return now.status == 200 and _gist(_cards(answer)) == _gist(_cards(now))
 
 
 def _gist(cards: Any) -> list[tuple[Any, Any]]:

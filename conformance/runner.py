@@ -110,7 +110,8 @@ def most_requests(cases: Iterable[Case]) -> int:
     again = sum(step.get("times", 1) - 1 + step.get("twice", False) for step in steps)
     methods = sum("method" in step for step in steps if step["do"] == "discovery")
     tried = any(asks_for_fetching(step) for step in steps)
-    return 2 + sent + again + methods + tried  # 2: discovery and the first hook request
+    compared = sum("same_cards" in step.get("expect", {}) for step in steps)
+    return 2 + sent + again + methods + tried + compared  # 2: discovery and the first hook request
 
 
 def _run_case(session: Session, case: Case) -> Result:

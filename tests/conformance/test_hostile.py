@@ -15,7 +15,7 @@ import urllib3
 
 from conformance.checks import JSON_CHECKS
 from conformance.endpoint import Endpoint
-from conformance.exchange import Answer, NotJson, Sent
+from conformance.exchange import Answer, NotJson, Sent, Wire
 from conformance.plain_text import plain
 from conformance.sample import SampleChart
 from conformance.secrets_in_text import holds_jwt, without_secrets
@@ -23,6 +23,7 @@ from tests.conformance.correct_service import Agreement, CorrectService
 from tests.conformance.hostile_servers import (
     DISCOVERY,
     ZIPPED,
+    Hostile,
     always,
     continues_for_ever,
     drips_a_body,
@@ -156,6 +157,24 @@ def test_a_service_that_hangs_now_and_then_ends() -> None:
         result.output.replace("│", " ").split()
     )
     assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_connection_that_is_given_up_after_a_refusal_is_not_used_again(status: int) -> None:
+    used: set[socket.socket] = set()
+
+    def behave(_: Hostile, connection: socket.socket, __: str) -> None:
+        if connection in used:
+            connection.close()
+            return
+        used.add(connection)
+        connection.sendall(whole(b"", status))
+
+    with hostile(behave) as (_, base):
+        wire = Wire()
+        for _number in range(3):
+            assert wire.send("GET", base, {}, None, "GET").status == status
+        wire.close()
 
 
 def test_a_service_that_calls_us_wrongly_or_hangs_up_is_borne(

@@ -82,6 +82,18 @@ def test_a_wider_fault_is_found_by_its_cases_alone(broken: str) -> None:
     assert {one.case.id for one in run.results if one.verdict in ("fail", "error")} == WIDER[broken]
 
 
+def test_cards_that_change_as_data_get_older_are_the_same() -> None:
+    ages = iter(("an hour ago", *["two hours ago"] * 20))
+
+    def older(answer: dict[str, Any]) -> dict[str, Any]:
+        for card in answer.get("cards", ()):
+            card["summary"] = f"Lactate 4.2 mmol/l, {next(ages)}"
+        return answer
+
+    run = run_suite(change=older, among=WIDER["same-request"])
+    assert {one.verdict for one in run.results} == {"pass"}
+
+
 def test_without_discovery_one_case_fails_and_the_others_are_skipped() -> None:
     def gone(answer: dict[str, Any]) -> dict[str, Any]:
         if "services" in answer:
