@@ -185,7 +185,10 @@ def run(
         done = _run(console, target, cases, endpoint, wire)
     print_run(console, done, everything=everything)
     _write(console, done, report_files)
-    sys.exit(_FAILED if done.failed(fail_on) else 0)
+    if done.failed(fail_on):
+        sys.exit(_FAILED)
+    if done.untried:  # or a wrong --service-id would be a good service
+        raise CannotRun(f"No hook was fired: {done.untried}")
 
 
 def _chosen(names: tuple[str, ...], version: str) -> list[Case]:

@@ -59,7 +59,7 @@ def to_page(run: Run) -> str:
         ],
         areas=_areas(run),
         headline=_headline(run),
-        good=not run.failed("SHALL"),
+        good=not run.failed("SHALL") and not run.untried,
         total=len(run.results),
     )
 
@@ -83,6 +83,8 @@ def _headline(run: Run) -> str:
         return f"The service gave no answer: {run.silence}."
     broken = {level: _count(run, level, "fail") for level in LEVELS}
     untried = _count(run, "SHALL", "error")
+    if run.untried and not broken["SHALL"] and not untried:
+        return f"No hook was fired: {run.untried}"
     if broken["SHALL"]:
         more = f", and {untried} could not be tried" if untried else ""
         return f"{_rules(broken['SHALL'], 'SHALL')} not kept{more}."

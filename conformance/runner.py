@@ -59,6 +59,7 @@ class Run:
     requests: int
     results: tuple[Result, ...] = field(repr=False)
     silence: str = ""  # why no request at all was answered
+    untried: str = ""  # why there was no service whose hook could be fired
     facts: Mapping[str, str] = field(default_factory=dict)  # what a reader asks about the run
 
     def count(self, verdict: Verdict) -> int:
@@ -90,15 +91,17 @@ def run_cases(
     for case in chosen:
         results.append(_run_case(session, case))
         progress(results[-1])
+    service_id, untried = _service_id(session)
     return Run(
         service=target.discovery_url,
-        service_id=_service_id(session),
+        service_id=service_id,
         version=target.version,
         started_at=started_at,
         seconds=time.perf_counter() - start,
         requests=len(wire.answers),
         results=tuple(results),
         silence="" if wire.answers else wire.last_silence,
+        untried=untried,
         facts={name: plain(value) for name, value in facts_of(session).items()},
     )
 
@@ -157,8 +160,9 @@ def _judge(session: Session, case: Case, found: Findings) -> tuple[Verdict, list
     return "pass", []
 
 
-def _service_id(session: Session) -> str:
+def _service_id(session: Session) -> tuple[str, str]:
+    """Return the id of the service that was tried, or else why there was none."""
     try:
-        return plain(str(session.service["id"]))
-    except (NotRunnable, NoAnswer):
-        return ""
+        return plain(str(session.service["id"])), ""
+    except (NotRunnable, NoAnswer) as exc:
+        return "", plain(str(exc))

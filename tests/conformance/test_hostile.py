@@ -133,6 +133,28 @@ def test_answers_of_any_shape_are_judged(answer: Any, discovery: Any, tmp_path: 
         assert not {"\x1b", "\0", "\u202e"} & set(text)
 
 
+@pytest.mark.parametrize(
+    ("named", "hook", "said"),
+    [
+        ("other", "patient-view", "Discovery has no service with the id other on patient-view"),
+        ("", "order-sign", "Discovery has no service on patient-view, encounter-start"),
+    ],
+)
+def test_a_service_whose_hook_is_not_fired_is_no_good_one(
+    named: str, hook: str, said: str, tmp_path: Path
+) -> None:
+    services = [{**DISCOVERY["services"][0], "hook": hook}]
+    with hostile(with_cards({"cards": []}, {"services": services})) as (_, base):
+        few = ("--case", "discovery-answers-200", "--case", "hook-answers-200-with-cards")
+        page, report = tmp_path / "page", tmp_path / "report"
+        written = ("--html", page, "--test-report", report)
+        result = run_command("--service", base, *few, "--service-id", named, *written)
+    assert result.exit_code == 2
+    assert f"No hook was fired: {said}" in result.stderr
+    assert f"<h1>No hook was fired: {said}" in page.read_text()
+    assert json.loads(report.read_text())["result"] == "pending"
+
+
 def test_an_answer_that_breaks_the_suite_ends_one_case(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(_: Any) -> Any:
         raise KeyError("of an answer")
