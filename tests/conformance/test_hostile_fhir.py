@@ -117,7 +117,7 @@ def test_what_is_no_fhir_server_is_said(
     json.loads((tmp_path / "json").read_text())
     for text in (result.output, *(file.read_text() for file in tmp_path.iterdir())):
         assert "\x1b" not in text
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_a_run_that_cannot_be_made_ends_with_2(tmp_path: Path) -> None:
