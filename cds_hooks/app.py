@@ -7,6 +7,7 @@ import uuid
 from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, current_app, g, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException
 
 from cds_hooks.admission import Admission
@@ -45,6 +46,7 @@ from cds_hooks.warm_up import warm_up_record
 from fhir_adapters.client import new_session
 from model.predictor import load_predictor, task_names
 
+_PIECE_BYTES = 1 << 16
 _HTTP_CODES = {404: "not-found", 405: "not-supported", 413: "too-long", 415: "not-supported"}
 
 
@@ -141,6 +143,7 @@ def _begin() -> Response | None:
 
 
 def _finish(response: Response) -> Response:
+    _read_to_the_end()
     parts = parts_of(current_app)
     route = request.url_rule.rule if request.url_rule else "none"
     add_cors(request, response, _origins(parts.settings))
@@ -157,6 +160,19 @@ def _finish(response: Response) -> Response:
         **g.facts,
     )
     return response
+
+
+def _read_to_the_end() -> None:
+    """Throw away the rest of a body that is answered before it was read, as a 401 is.
+
+    A connection that is closed over unread bytes is reset: the client may lose the answer, and on
+    a connection that it keeps, the next request.
+    """
+    try:
+        while request.stream.read(_PIECE_BYTES):
+            pass
+    except (HTTPException, ParseException, OSError):
+        return  # too long, malformed or cut off: closing is right
 
 
 def _origins(settings: Settings) -> tuple[str, ...]:

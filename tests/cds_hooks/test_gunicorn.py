@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -101,6 +102,26 @@ def test_slow_and_broken_clients_do_no_harm(running: Running) -> None:
     for client in sockets:
         client.close()
     assert running.invoke().status_code == 200
+
+
+def test_an_answer_before_the_body_was_read_keeps_the_connection(running: Running) -> None:
+    """A refusal of a large body used to close a connection that it had said to keep."""
+    address = running.base.removeprefix("http://")
+    connection = http.client.HTTPConnection(address, timeout=10)
+    for _ in range(2):
+        headers = {"Content-Type": "text/plain"}
+        connection.request("POST", "/cds-services/meam-risk", b" " * 2_000_000, headers)
+        answer = connection.getresponse()
+        assert answer.status == 415
+        assert answer.read()
+        local = connection.sock.getsockname() if connection.sock else None
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+        assert connection.sock is not None
+        assert connection.sock.getsockname() == local, "the same connection"
+    connection.close()
 
 
 @pytest.mark.parametrize("begun_by", ["cds_hooks.gunicorn_conf", "cds_hooks.cli"])
