@@ -53,6 +53,8 @@ LIMITS = """## Limits
   site before showing numbers.
 - With {eicu_events} deaths in the eICU demo, differences between modalities there are within
   their intervals.
+- The direction of a note sentence's contribution is not to be relied on: the network reads denial,
+  family history and numbers in notes poorly (`python -m tests.model.note_pairs`).
 - Attention is taught to agree with the attributions; it is a proxy of them and no explanation.
 - Differences of the subgroup table are measured, not corrected.
 """
