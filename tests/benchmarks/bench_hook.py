@@ -85,7 +85,9 @@ def bundle(resources: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 @contextmanager
-def service(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def service(
+    folder: Path, limits: str = "deadline_ms = 9000\nhard_limit_ms = 60000\n"
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run the service until the block is left."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         bind = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -94,7 +96,7 @@ def service(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         f'profile = "development"\nmode_auth = "open"\nbind = "{bind}"\n'
         f'public_base_url = "http://{bind}"\nkey_file = "{folder / "keys"}"\n'
         f'database_url = "sqlite:///{folder / "meam.sqlite"}"\n'
-        "show_low_risk = true\ndeadline_ms = 9000\nhard_limit_ms = 60000\n"
+        f"show_low_risk = true\n{limits}"
     )
     command = [sys.executable, "-m", "gunicorn", "-c", "python:cds_hooks.gunicorn_conf"]
     with (folder / "log").open("wb") as log:

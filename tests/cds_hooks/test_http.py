@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,48 @@ def test_waiting_is_bounded_in_time() -> None:
         pass
     with room.place(0.01):
         pass
+
+
+def test_who_waits_longest_is_next_and_nobody_overtakes() -> None:
+    room, served, waiting = Admission(at_once=1, waiting=4), [], []
+    with room.place(1.0):
+        for number in range(4):
+            waiting.append(threading.Thread(target=_visit, args=(room, number, served)))
+            waiting[-1].start()
+            while len(room._line) <= number:
+                time.sleep(0.001)
+        with pytest.raises(Overloaded), room.place(1.0):
+            pass
+    for one in waiting:
+        one.join()
+    assert served == [0, 1, 2, 3]
+    with room.place(0.0):
+        pass
+
+
+def _visit(room: Admission, number: int, served: list[int]) -> None:
+    with room.place(5.0):
+        served.append(number)
+
+
+def test_many_visitors_leave_the_room_as_it_was() -> None:
+    """Some give up at the very moment that a place is handed to them."""
+    room, refused = Admission(at_once=2, waiting=50), []
+
+    def visit() -> None:
+        try:
+            with room.place(0.002):
+                time.sleep(0.001)
+        except Overloaded:
+            refused.append(1)
+
+    team = [threading.Thread(target=visit) for _ in range(60)]
+    for one in team:
+        one.start()
+    for one in team:
+        one.join()
+    assert refused
+    assert (room._free, len(room._line)) == (2, 0)
 
 
 def test_health_readiness_and_figures(client: FlaskClient) -> None:
