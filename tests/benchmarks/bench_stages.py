@@ -65,9 +65,10 @@ def _scenes(given: argparse.Namespace) -> list[Scene]:
     if given.scenes:
         return [(SIZES[size], how) for size, how in _named(given.scenes)]
     sizes = [SIZES["small"]] if given.quick else list(SIZES.values())
-    return [(size, how) for size in sizes for how in ("warm", "cold", "live")][
-        : 2 if given.quick else None
-    ]
+    scenes = [(size, how) for size in sizes for how in ("warm", "cold", "live")]
+    # The test server takes minutes to load the large chart, and longer to give it than a hook may.
+    scenes = [scene for scene in scenes if scene != (SIZES["large"], "live")]
+    return scenes[: 2 if given.quick else None]
 
 
 def _named(scenes: str) -> Iterator[tuple[str, str]]:
