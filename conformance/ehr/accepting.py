@@ -8,6 +8,7 @@ the patient whose chart is open are created; this EHR updates and deletes nothin
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _CREATABLE = ("ServiceRequest", "Task", "RiskAssessment")
 _STATUSES = {"ServiceRequest": "draft", "Task": "draft"}
 _URI_SYSTEM = "urn:ietf:rfc:3986"
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # of FHIR
+_ONE_AT_A_TIME = threading.Lock()  # of this process: its tabs are its threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,14 @@ def create(fhir_server: str, wanted: Identified, token: str) -> str:
 
     Accepting a suggestion twice must not order twice. So the server is asked for a resource with
     our identifier first, and told not to create a second one; a server that does not know either
-    is asked for all resources of the patient.
+    is asked for all resources of the patient. Two tabs at the same moment take turns: between a
+    server's own look and its writing there may be time for another one.
     """
+    with _ONE_AT_A_TIME:
+        return _create(fhir_server, wanted, token)
+
+
+def _create(fhir_server: str, wanted: Identified, token: str) -> str:
     kind = wanted.resource["resourceType"]
     condition = f"identifier={_URI_SYSTEM}|{wanted.identifier}"
     found = _search(f"{fhir_server}/{kind}?{quote(condition, safe='=:')}", wanted, token)

@@ -12,6 +12,7 @@ from fhir.resources.R4B.operationoutcome import OperationOutcome
 from flask.testing import FlaskClient
 from pytest_httpserver import HTTPServer
 
+from cds_hooks.parts import parts_of
 from tests.cds_hooks import signing, world
 from tests.cds_hooks.conftest import Service
 from tests.cds_hooks.fhir_stub import FhirStub
@@ -44,10 +45,15 @@ ANSWERS: list[tuple[int, Make]] = [
     (413, lambda service: _post(service(max_body_bytes=100))),
     (415, lambda service: service().post(URL, data=b"{}", content_type="text/plain")),
     (500, lambda service: _post(service(use=Crashing()))),
-    (503, lambda service: _post(service(max_concurrent_hooks=1, max_waiting_hooks=-1))),
+    (503, lambda service: _post_to_a_full(service(max_concurrent_hooks=1, max_waiting_hooks=0))),
     (504, lambda service: _post(service(deadline_ms=121, hard_limit_ms=121, use=_Sleeper()))),
 ]
 IDS = [f"{status}-{number}" for number, (status, _) in enumerate(ANSWERS)]
+
+
+def _post_to_a_full(client: FlaskClient) -> Any:
+    with parts_of(client.application).admission.place(1.0):
+        return _post(client)
 
 
 class _Sleeper(world.LinearPredictor):

@@ -253,12 +253,17 @@ def test_many_visitors_leave_the_room_as_it_was() -> None:
         except Overloaded:
             refused.append(1)
 
-    team = [threading.Thread(target=visit) for _ in range(60)]
-    for one in team:
-        one.start()
-    for one in team:
-        one.join()
-    assert refused
+    def visit_together() -> None:
+        team = [threading.Thread(target=visit) for _ in range(60)]
+        for one in team:
+            one.start()
+        for one in team:
+            one.join()
+
+    with room.place(1.0), room.place(1.0):
+        visit_together()
+    assert len(refused) == 60
+    visit_together()
     assert (room._free, len(room._line)) == (2, 0)
 
 
