@@ -17,7 +17,7 @@ class NetworkConfig:
     rank: int = 8  # of each variable's projection; 50 full matrices would be most of the weights
     latents_per_modality: int = 2  # 8 latents in all predicted as well as 12, for a third less
     shared_latents: int = 2
-    blocks: int = 1  # a second reading cost more than half of each coalition and gained nothing
+    blocks: int = 1  # a second reading doubled the cost of a coalition for 0.003 of AUROC at most
     shared_blocks: bool = True  # where there are two: one set of weights, as in the Perceiver
     feed_forward: int = 64  # hidden units; the usual 4 x D would double the weights of a block
     dropout: float = 0.3  # 0.4 to 0.5 were best with hard labels; soft ones overfit less
