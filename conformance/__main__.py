@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from conformance.bounded import LONGEST_S
 from conformance.cannot_run import CannotRun, check_reports, check_tls, checked_option
 from conformance.case import LEVELS, Case, CaseError, Level, load_cases
 from conformance.endpoint import JWKS_PATH, Endpoint, UpstreamChart
 from conformance.exchange import Wire
+from conformance.pace import pace_options
 from conformance.plain_text import plain
 from conformance.report_files import to_json, to_junit, to_test_report
 from conformance.report_page import to_page
@@ -70,21 +70,7 @@ def main() -> None:
     type=click.FloatRange(1),
     help="Time for a hook's answer.",
 )
-@click.option(
-    "--timeout",
-    "longest_s",
-    default=LONGEST_S,
-    show_default=True,
-    type=click.FloatRange(0.1, 600),
-    help="Seconds that an answer is waited for.",
-)
-@click.option(
-    "--rate",
-    default=5.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    help="Most requests a second; 0: no limit.",
-)
+@pace_options
 @click.option("--case", "names", multiple=True, help="Only this case; may be repeated.")
 @click.option("--fail-on", default="SHALL", type=click.Choice(LEVELS), show_default=True)
 @click.option("--json", "json_file", type=_file, help="Write the report as JSON.")

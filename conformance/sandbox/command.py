@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.addresses import BadBase
-from conformance.bounded import LARGEST_BYTES, LONGEST_S
+from conformance.bounded import LARGEST_BYTES
 from conformance.cannot_run import CannotRun, check_reports, check_tls
 from conformance.client_keys import KeyFileError, read_key
 from conformance.exchange import Wire
+from conformance.pace import pace_options
 from conformance.plain_text import plain
 from conformance.report_terminal import progress_bar
 from conformance.sandbox.access import DEFAULT_SCOPE, NoAccess, backend_token, token_of_file
@@ -49,21 +50,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option("--scope", default=DEFAULT_SCOPE, show_default=True, help="Scopes to ask for.")
 @click.option("--ca", type=_file, help="Who certified the server, PEM; else the system's.")
 @click.option("--write", "writing", is_flag=True, help="Create and delete a draft order and task.")
-@click.option(
-    "--timeout",
-    "longest_s",
-    default=LONGEST_S,
-    show_default=True,
-    type=click.FloatRange(0.1, 600),
-    help="Seconds that an answer is waited for.",
-)
-@click.option(
-    "--rate",
-    default=5.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    help="Most requests a second; 0: no limit.",
-)
+@pace_options
 @click.option("--fail-on", default="needed", type=click.Choice(LEVELS), show_default=True)
 @click.option("--reader", default="", help="Command that reads the charts and adds to the report.")
 @click.option("--json", "json_file", type=_file, help="Write the report as JSON.")

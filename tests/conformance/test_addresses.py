@@ -16,28 +16,10 @@ from conformance.target import Target
 from tests.cds_hooks.certificates import Authority
 from tests.conformance.correct_service import Agreement, CorrectService
 from tests.conformance.hostile_servers import (
-    DISCOVERY,
     hostile,
     with_cards,
 )
 from tests.conformance.suite_world import run_command, running
-
-PATIENT = {"resourceType": "Patient", "id": "p", "name": [{"family": "Canary-Family"}]}
-WEIRD_CARDS = [
-    None,
-    1,
-    {"summary": {"a": 1}, "detail": [1], "indicator": {}, "source": 5, "suggestions": 5},
-    {"links": "x", "overrideReasons": 7, "uuid": {}, "selectionBehavior": []},
-    {"suggestions": [1, {"actions": 5, "uuid": {}}, {"actions": [1, {"type": {}, "resource": 5}]}]},
-    {"links": [1, {"type": []}], "source": {"icon": 5, "topic": []}},
-    {"source": {"icon": {"a": 1}}},
-    {"source": {"icon": "http://[broken"}},
-]
-ODD_SERVICE = {
-    **DISCOVERY["services"][0],
-    "id": "a b/../\r\nX: y\x1b[31m\x00\ud800[/bold]\u202e",
-    "prefetch": {"k\x1b": "Patient/{{today() + 99999999999 days}}?a=//[", "\ud800": "Patient"},
-}
 
 
 def test_tls_faults_are_named(tmp_path: Path) -> None:
