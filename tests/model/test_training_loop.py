@@ -106,6 +106,19 @@ def test_the_same_seed_gives_the_same_weights(cohort, trained):
     assert same_weights(train_network(cohort, cohort, SETTINGS).network, trained.network)
 
 
+def test_sums_have_one_order_while_a_network_learns(cohort):
+    """On cohorts as small as ours here one thread adds up; on thousands of stays several would."""
+    seen = []
+    train_network(
+        cohort,
+        None,
+        replace(SETTINGS, epochs=1),
+        on_step=lambda *_: seen.append(torch.are_deterministic_algorithms_enabled()),
+    )
+    assert seen and all(seen)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_another_seed_gives_other_weights(cohort, trained):
     other = train_network(cohort, None, replace(SETTINGS, seed=1, epochs=1))
     assert not same_weights(other.network, trained.network)
