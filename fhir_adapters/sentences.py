@@ -7,6 +7,7 @@ whose assertion changes midway is cut there (assertions).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import MAXYEAR
@@ -19,6 +20,13 @@ from fhir_adapters.sentence_ends import sentences_of
 from model.record import Sentence
 
 _HEADINGS_OF_ABSENCE = frozenset({"pertinent negatives", "negatives", "absent"})
+# A denial that still wants its object: "Denies:", not "No acute events overnight:".
+_AWAITS_OBJECT = re.compile(
+    r"\b(?:of|for|any|without|den(?:y|ies|ied|ying)|following|below)$", re.IGNORECASE
+)
+_AFFIRMS = re.compile(
+    r"\b(?:reports?|admits?|endorses?|complains?|positive|ha[sd]|is|was)\b", re.IGNORECASE
+)
 
 
 def split_sentences(
@@ -30,25 +38,27 @@ def split_sentences(
     ``year``: in which the note was written; "CABG in 2009" is past, "seen in 2026" may not be.
     """
     found: list[Sentence] = []
-    denied: str | None = None  # section of the line before a list: "Denies:"
+    place, denied = None, False  # whether a list that stands here is of what is absent
     for plain in plain_sentences(text, section, wrapped=wrapped):
         sentences = _asserted(plain, year)
+        if plain.section != place:
+            place, denied = plain.section, _denies_a_list(plain.section)
         if not plain.is_item:
-            denies = plain.text.endswith(":") and sentences[-1].negated
-            denied = plain.section if denies else None
-        elif plain.section == denied or _heading_denies(plain.section):
+            denied = plain.text.endswith(":") and _denies_a_list(plain.text)
+        elif denied and not _AFFIRMS.search(plain.text):
             sentences = tuple(replace(sentence, negated=True) for sentence in sentences)
         found += sentences
     return tuple(found)
 
 
 @lru_cache(maxsize=1024)
-def _heading_denies(section: str) -> bool:
-    """Say whether the list under a heading is of what is absent: "No history of:"."""
-    *_, title = section.split("–")
-    if title.strip().casefold() in _HEADINGS_OF_ABSENCE:
+def _denies_a_list(words: str) -> bool:
+    """Say whether a heading, or the line before a list, denies its items: "No history of:"."""
+    words = words.rpartition("–")[2].rstrip(":").strip()
+    if words.casefold() in _HEADINGS_OF_ABSENCE:
         return True
-    return bool(title) and assert_sentence(f"{title.strip()} fever")[-1].negated
+    awaits = _AWAITS_OBJECT.search(words) is not None
+    return awaits and assert_sentence(f"{words} fever")[-1].negated
 
 
 def plain_sentences(text: str, section: str = "", *, wrapped: bool = True) -> Iterator[Paragraph]:
