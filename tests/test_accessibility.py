@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from cds_hooks.explanation_page.model_card import read_model_card
 from cds_hooks.explanation_page.routes import explanation_pages
@@ -146,11 +146,13 @@ def _override(page: Page, _world: PracticeWorld, ehr: str) -> None:
 def _overridden(page: Page, world: PracticeWorld, ehr: str) -> None:
     _override(page, world, ehr)
     page.get_by_role("button", name="Override this card").click()
+    page.get_by_role("status").wait_for()
 
 
 def _accepted(page: Page, _world: PracticeWorld, ehr: str) -> None:
     page.goto(ehr + CHART)
     page.get_by_role("button", name="Accept:").click()
+    page.get_by_role("status").wait_for()
 
 
 def _refused_call(page: Page, world: PracticeWorld, ehr: str) -> None:
@@ -220,10 +222,10 @@ def test_the_whole_flow_by_keyboard_alone(browser: Browser, world: PracticeWorld
     _tab_to(page, "Override")
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="Override this card")
-    assert dialog.is_visible()
+    expect(dialog).to_be_visible()
     assert page.evaluate("document.activeElement.name") == "reason", "the focus is in the dialog"
     page.keyboard.press("Escape")
-    assert not dialog.is_visible()
+    expect(dialog).to_be_hidden()
     assert page.evaluate("document.activeElement.textContent") == "Override", "and returns"
     page.keyboard.press("Enter")
     page.keyboard.press("ArrowDown")
@@ -343,7 +345,7 @@ def test_pages_work_without_any_script(browser: Browser, ehr: str, world: Practi
     page.goto(ehr + CHART)
     page.get_by_role("button", name="Override", exact=True).click()
     page.get_by_role("button", name="Override this card").click()
-    assert page.get_by_role("button", name="Overridden").is_disabled()
+    expect(page.get_by_role("button", name="Overridden")).to_be_disabled()
     assert len(world.feedback) == 1
     assert not watch.faults
     context.close()

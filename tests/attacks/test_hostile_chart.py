@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 from click.testing import CliRunner
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from cds_hooks.cli import main
 from cds_hooks.service_report.page import page as report_page
@@ -94,7 +94,7 @@ def test_a_hostile_chart_is_text_on_every_page(
     start = time.monotonic()
     page.goto(address)
     assert time.monotonic() - start < _SLOWEST_PAGE_S
-    assert page.get_by_role("heading", name="Notes").is_visible()
+    expect(page.get_by_role("heading", name="Notes")).to_be_visible()
     assert_harmless(page, watch)
     assert len(page.content()) < 500_000
     page.close()
@@ -104,7 +104,7 @@ def test_hostile_names_do_no_harm_in_the_list(browser: Browser, site: PracticeSi
     page = browser.new_page(viewport=_PHONE)  # type: ignore[arg-type]
     watch = Watch(page, site.ehr)
     page.goto(site.ehr)
-    assert page.get_by_role("link", name="Wolfeschlegelstein").count() == 2
+    expect(page.get_by_role("link", name="Wolfeschlegelstein")).to_have_count(2)
     assert watch.faults == []
     assert page.evaluate("document.documentElement.scrollWidth") <= _PHONE["width"]
     page.close()
@@ -143,7 +143,7 @@ def test_the_inspector_is_opened_with_the_rest(browser: Browser, site: PracticeS
     assert_harmless(page, watch)
     for label in ("Request", "Response", "JWT"):
         shown = page.locator(f"pre[aria-label='{label}']")
-        assert shown.is_visible()
+        expect(shown).to_be_visible()
     assert SCRIPT in page.locator("pre[aria-label='Request']").inner_text()
     page.close()
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
+from playwright.sync_api import expect
 
 from cds_hooks.explanation_page.routes import explanation_pages
 from cds_hooks.keys import KeyRing, new_key
@@ -97,7 +98,7 @@ def test_every_link_of_the_page_leads_somewhere(browser, address):
 def test_charts_show_curves_and_marks(browser, address):
     page = browser.new_page()
     page.goto(address[CARD])
-    assert page.locator("figure.chart").count() == 8
+    expect(page.locator("figure.chart")).to_have_count(8)
     assert page.locator("rect.mark.raises").count() >= 3
     assert page.locator("path.curve").first.bounding_box()["width"] > 300
     page.close()
@@ -122,7 +123,7 @@ def test_a_phone_shows_tables_without_scrolling_sideways(browser, address):
         assert len(places) >= 9
         assert max(places) <= 390
     for label in ("SHAP", "LIME", "Attention", "Newest:"):
-        assert page.locator(".narrow", has_text=label).first.is_visible()
+        expect(page.locator(".narrow", has_text=label).first).to_be_visible()
     page.close()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
+from playwright.sync_api import expect
 from sqlalchemy import select
 
 from cds_hooks import tables
@@ -355,7 +356,7 @@ def test_the_page_in_a_browser(told: FlaskClient, tmp_path: Path) -> None:
             assert colour == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 26)")
             tables = tab.get_by_role("table").count()
             assert tables > 8
-            assert tab.get_by_role("row", name="repeat-lactate").count() == 1
+            expect(tab.get_by_role("row", name="repeat-lactate")).to_have_count(1)
     assert faults == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from conformance.ehr.app import create_app
 from conformance.ehr.cds_client import Connection
@@ -63,7 +64,7 @@ def test_paper_is_white_and_has_no_buttons(browser, ehr, world):
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == "rgb(255, 255, 255)"
     assert not low_contrast(page)
-    assert page.get_by_role("button").count() == 0
+    expect(page.get_by_role("button")).to_have_count(0)
     assert page.locator(".card").evaluate("one => getComputedStyle(one).breakInside") == "auto"
     page.close()
 
@@ -72,11 +73,11 @@ def test_from_the_list_to_an_override(browser, ehr, world):
     page = browser.new_page()
     page.goto(ehr)
     page.get_by_role("link", name="Ada Example").click()
-    assert page.get_by_role("heading", name="In-hospital death: 37 %").is_visible()
+    expect(page.get_by_role("heading", name="In-hospital death: 37 %")).to_be_visible()
     page.get_by_role("button", name="Override", exact=True).click()
     page.get_by_label("Reason").select_option(label="Already known")
     page.get_by_role("button", name="Override this card").click()
-    assert page.get_by_role("status").inner_text() == "Your decision was reported to the service."
+    expect(page.get_by_role("status")).to_have_text("Your decision was reported to the service.")
     (item,) = world.feedback[0]["feedback"]
     assert item["overrideReason"]["reason"]["code"] == "seen"
     page.close()
@@ -90,7 +91,7 @@ def test_from_a_suggestion_to_an_order(browser, ehr, world):
     status = page.get_by_role("status").inner_text()
     assert status.startswith("Created as a draft: ServiceRequest/new-1.")
     assert [one["code"] for one in world.created] == [ORDER["code"]]
-    assert page.get_by_role("button", name="Accepted").is_disabled()
+    expect(page.get_by_role("button", name="Accepted")).to_be_disabled()
     (item,) = world.feedback[0]["feedback"]
     assert (item["outcome"], len(item["acceptedSuggestions"])) == ("accepted", 1)
     page.close()
@@ -108,6 +109,6 @@ def test_a_hostile_card_does_nothing(browser, ehr, world):
     page = browser.new_page()
     watch = Watch(page, ehr)
     page.goto(f"{ehr}/1/patients/p1")
-    assert page.get_by_role("heading", name="<img src").is_visible()
+    expect(page.get_by_role("heading", name="<img src")).to_be_visible()
     assert not watch.faults
     page.close()

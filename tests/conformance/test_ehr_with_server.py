@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from conformance.ehr.accepting import create, identified, read_back
 from conformance.fhir_server import FhirServer
@@ -54,13 +54,14 @@ def test_open_read_explain_accept_and_override(browser: Browser, site: PracticeS
     watch = Watch(page, site.ehr)
     page.goto(site.ehr)
     page.get_by_role("link", name="Ada Example").first.click()
+    page.wait_for_url("**/patients/*")
     page.goto(f"{site.ehr}/1/patients/{PATIENT}")
-    assert page.get_by_role("heading", name="in-hospital death").is_visible()
+    expect(page.get_by_role("heading", name="in-hospital death")).to_be_visible()
 
     address = page.get_by_role("link", name="Explanation with sources").get_attribute("href")
     explanation = browser.new_page()
     explanation.goto(address or "")
-    assert explanation.get_by_role("heading", name="Where the risk comes from").is_visible()
+    expect(explanation.get_by_role("heading", name="Where the risk comes from")).to_be_visible()
     assert f"Observation/{PATIENT}-" in explanation.inner_text("body")
     explanation.close()
 
@@ -70,21 +71,21 @@ def test_open_read_explain_accept_and_override(browser: Browser, site: PracticeS
     stored = requests.get(f"{site.fhir}/{reference}", timeout=10).json()
     assert stored["status"] == "draft"
     assert stored["identifier"][0]["system"] == "urn:ietf:rfc:3986"
-    assert page.get_by_role("button", name="Accepted").is_disabled()
+    expect(page.get_by_role("button", name="Accepted")).to_be_disabled()
     page.reload()
     page.reload()
-    assert page.get_by_role("button", name="Accepted").count() == 1
+    expect(page.get_by_role("button", name="Accepted")).to_have_count(1)
     assert len(drafts(site)) == 1
 
     page.get_by_role("button", name="Override", exact=True).click()
     page.get_by_label("Reason").select_option(index=1)
     page.get_by_role("button", name="Override this card").click()
-    assert said(page) == "Your decision was reported to the service."
+    expect(page.get_by_role("status")).to_have_text("Your decision was reported to the service.")
     page.get_by_text("Exchange with meam-risk").click()
-    assert page.get_by_text("Feedback: 200").count() == 2
+    expect(page.get_by_text("Feedback: 200")).to_have_count(2)
     page.get_by_text("JWT", exact=True).click()
-    assert page.get_by_text('"alg": "ES384"').is_visible()
-    assert page.get_by_text('"signature": "(hidden)"').is_visible()
+    expect(page.get_by_text('"alg": "ES384"')).to_be_visible()
+    expect(page.get_by_text('"signature": "(hidden)"')).to_be_visible()
     assert watch.faults == []
     page.close()
 

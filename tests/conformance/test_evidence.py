@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from conformance.endpoint import Chart
 from conformance.evidence import exchange_of
@@ -119,13 +120,13 @@ def test_the_page_filters_without_script_and_can_be_read() -> None:
             assert not unnamed_controls(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             page.locator("label:has(#only-fail)").click()
-            assert page.locator(".case:visible").count() == 2
+            expect(page.locator(".case:visible")).to_have_count(2)
             page.locator("label:has(#level-shall)").click()
-            assert page.locator(".case:visible").count() == 1
-            assert not page.get_by_text("No rule of this level").is_visible()
+            expect(page.locator(".case:visible")).to_have_count(1)
+            expect(page.get_by_text("No rule of this level")).to_be_hidden()
             page.locator("label:has(#only-pass)").click()
-            assert page.locator(".case:visible").count() == 0
-            assert page.get_by_text("No rule of this level").is_visible()
+            expect(page.locator(".case:visible")).to_have_count(0)
+            expect(page.get_by_text("No rule of this level")).to_be_visible()
 
 
 def test_what_was_run_is_said() -> None:
