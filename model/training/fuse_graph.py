@@ -2,10 +2,12 @@
 
 The same function as ``FusionNetwork.fuse`` for one patient, arranged for many coalitions: before
 the first block the latents are constants, so their scores are computed once a patient and a
-coalition only selects among them.
+coalition only selects among them. Neighbours in a walk differ in one token, and samples of LIME in
+sentences only: what the latents of a modality read is computed once for each run of coalitions
+that show the same of it.
 
-Axes: C coalitions, N tokens, n tokens of one modality, L latents, l latents of one group, H heads,
-D width, T tasks, R = C * L rows.
+Axes: C coalitions, U runs of them, N tokens, n tokens of one modality, L latents, l latents of one
+group, H heads, D width, T tasks, R rows: latents one below the other, C * L where none is shared.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from model.training.network import FusionNetwork
 
 MEMORY = "memory_structured", "memory_note", "memory_device"
 AWAY = 1e9  # taken from the score of a hidden token; exp() of the rest is exactly zero
+INT64 = TensorProto.INT64
 STEEPEST = 60.0  # a score this far above the sink's; keeps exp() finite in float32
 
 
@@ -35,7 +38,13 @@ class Group(NamedTuple):
     latents: slice
     memory: str  # (n, M)
     seen: str  # (C, n) float32, 1 = visible
-    away: str  # (C, 1 + n) float32, 0 = visible; the sink first
+    runs: str  # (U, n) float32: what neighbouring coalitions show alike, once
+    run: str  # (C,) int64: to which run each coalition belongs
+
+    @property
+    def length(self) -> int:
+        """l."""
+        return self.latents.stop - self.latents.start
 
 
 class Sink(NamedTuple):
@@ -81,14 +90,26 @@ class FuseGraph(GraphWriter):
         seen = self.op("Cast", "mask", to=TensorProto.FLOAT)  # (C, N)
         sizes = [self.op("Shape", memory, start=0, end=1) for memory in MEMORY]
         parts = self.ops("Split", 3, seen, self.op("Concat", *sizes, axis=0), axis=1)
-        everything = self.op("Concat", *MEMORY, axis=0)
         each, groups = config.latents_per_modality, []
-        for index, (memory, part) in enumerate(
-            zip((*MEMORY, everything), (*parts, seen), strict=True)
-        ):
-            end = (index + 1) * each if index < 3 else config.latents
-            groups.append(Group(slice(index * each, end), memory, part, self.away(part)))
-        return groups
+        for index, (memory, part) in enumerate(zip(MEMORY, parts, strict=True)):
+            latents = slice(index * each, (index + 1) * each)
+            groups.append(Group(latents, memory, part, *self.runs(part)))
+        shared = slice(3 * each, config.latents)
+        everything = self.op("Concat", *MEMORY, axis=0)
+        return [*groups, Group(shared, everything, seen, seen, self.numbered(seen))]
+
+    def runs(self, seen: str) -> tuple[str, str]:
+        """(C, n) -> each run of equal neighbours once (U, n), the run of each coalition (C,)."""
+        before = self.op("Pad", seen, self.constant([1, 0, -1, 0]), self.constant(-1.0))
+        changes = self.op("ReduceL1", self.op("Sub", seen, before), self.constant([1]), keepdims=0)
+        starts = self.op("Cast", self.op("Greater", changes, self.constant(0.0)), to=INT64)
+        run = self.op("Sub", self.op("CumSum", starts, self.constant(0)), self.constant(1))
+        return self.op("Gather", seen, self.reshape(self.op("NonZero", starts), -1)), run
+
+    def numbered(self, x: str) -> str:
+        """0, 1, ... for the rows of x."""
+        rows = self.op("Squeeze", self.op("Shape", x, start=0, end=1))
+        return self.op("Range", self.constant(0), rows, self.constant(1))
 
     def away(self, seen: str) -> str:
         """(C, n) -> (C, 1 + n): what is added to scores; nothing for the sink."""
@@ -96,7 +117,7 @@ class FuseGraph(GraphWriter):
         return self.op("Pad", score, self.constant([0, 1, 0, 0]))
 
     def first_read(self, block: LatentBlock, group: Group) -> str:
-        """Read with constant queries: (C, l, D), before the output projection.
+        """Read with constant queries: (U * l, D), before the output projection.
 
         A softmax over the visible tokens is a sum over them of exp(score) * value, over the same
         sum of exp(score); both sums are one matrix product with the mask.
@@ -115,45 +136,59 @@ class FuseGraph(GraphWriter):
         mass = self.op("Transpose", mass, perm=[2, 1, 0])  # (n, l, H)
         value = self.reshape(values, -1, 1, self.heads, self.head_width)
         weighted = self.op("Mul", self.op("Unsqueeze", mass, self.constant([3])), value)
-        total = self.op("MatMul", group.seen, self.reshape(weighted, -1, length * self.width))
-        total = self.op("Add", total, self.constant(np.tile(sink.value, length)))  # (C, l * D)
-        norm = self.op("MatMul", group.seen, self.reshape(mass, -1, length * self.heads))
-        norm = self.op("Add", norm, self.constant(1.0))  # (C, l * H)
-        read = self.op(
-            "Div",
-            self.reshape(total, -1, length, self.heads, self.head_width),
-            self.reshape(norm, -1, length, self.heads, 1),
-        )
-        return self.reshape(read, -1, length, self.width)
+        total = self.op("MatMul", group.runs, self.reshape(weighted, -1, length * self.width))
+        total = self.op("Add", total, self.constant(np.tile(sink.value, length)))  # (U, l * D)
+        norm = self.op("MatMul", group.runs, self.reshape(mass, -1, length * self.heads))
+        norm = self.op("Add", norm, self.constant(1.0))  # (U, l * H)
+        spread = np.repeat(np.eye(length * self.heads), self.head_width, axis=1)
+        share = self.op("MatMul", self.op("Reciprocal", norm), self.constant(spread))
+        return self.reshape(self.op("Mul", total, share), -1, self.width)
 
     def attend(
-        self, query: str, length: int, memory: str, away: str, layer: int
+        self, query: str, length: int, memory: str, seen: str, layer: int
     ) -> tuple[str, str]:
         """(C * l, D) -> read (C, l, D) before the output projection, weights (H, C, l, 1 + n)."""
         sink = self.sinks[layer]
-        pooling = layer == len(self.sinks) - 1
-        sink_value = np.zeros_like(sink.value) if pooling else sink.value
         keys, values = self.key_value(memory, layer)
         q = self.per_head(query, 1, 0, 2)  # (H, C * l, D/H)
         k = self.per_head(self.with_sink(sink.key, keys), 1, 2, 0)  # (H, D/H, 1 + n)
-        v = self.per_head(self.with_sink(sink_value, values), 1, 0, 2)  # (H, 1 + n, D/H)
-        score = self.op("MatMul", q, k)  # (H, C * l, 1 + n)
+        v = self.per_head(self.with_sink(sink.value, values), 1, 0, 2)  # (H, 1 + n, D/H)
+        return self.weighted(self.op("MatMul", q, k), v, length, seen)
+
+    def weighted(self, score: str, values: str, length: int, seen: str) -> tuple[str, str]:
+        """(H, C * l, 1 + n), (H, 1 + n, D/H) -> read (C, l, D), weights (H, C, l, 1 + n)."""
         rows = self.op("Shape", score)
         shape = self.op("Concat", self.constant([self.heads, -1, length]), self.last(rows), axis=0)
-        score = self.op("Reshape", score, shape)  # (H, C, l, 1 + n)
-        score = self.op("Add", score, self.op("Unsqueeze", away, self.constant([1])))
-        if pooling:
-            score = self.heavier_sink(score)
+        away = self.op("Unsqueeze", self.away(seen), self.constant([1]))
+        score = self.op("Add", self.op("Reshape", score, shape), away)
         weights = self.op("Softmax", score, axis=-1)
-        read = self.op("MatMul", self.op("Reshape", weights, rows), v)  # (H, C * l, D/H)
+        read = self.op("MatMul", self.op("Reshape", weights, rows), values)  # (H, C * l, D/H)
         read = self.op("Transpose", read, perm=[1, 0, 2])
         return self.reshape(read, -1, length, self.width), weights
 
-    def heavier_sink(self, score: str) -> str:
-        """(H, C, l, 1 + n) -> the same, with the sink's own score added to its column."""
-        own = array(self.network.sink_score)[:, None, None, None]  # (H, 1, 1, 1)
-        sink = self.op("Add", self.columns(score, 0, 1, axis=3), self.constant(own))
-        return self.op("Concat", sink, self.columns(score, 1, 2**31, axis=3), axis=3)
+    def pooled(self, x: str, everything: Group) -> tuple[str, str]:
+        """Ask each coalition's tokens once: (C, D) -> read (C, 1, D), weights (H, C, 1, 1 + N).
+
+        The sink has a score of its own and no value. Its score is the product of a further
+        column, 1 in every query, with a further row of the keys, which is 0 but for the sink.
+        """
+        attention, sink = self.network.pool, self.sinks[-1]
+        keys, values = self.key_value(everything.memory, len(self.sinks) - 1)
+        k = self.per_head(self.with_sink(sink.key, keys), 1, 2, 0)  # (H, D/H, 1 + N)
+        own = self.constant(array(self.network.sink_score)[:, None, None])  # (H, 1, 1)
+        tokens = self.op("Shape", keys, start=0, end=1)
+        pads = self.op("Concat", self.constant([0] * 5), tokens, axis=0)
+        k = self.op("Concat", k, self.op("Pad", own, pads), axis=1)  # (H, D/H + 1, 1 + N)
+        v = self.per_head(self.with_sink(np.zeros_like(sink.value), values), 1, 0, 2)
+        weight, bias = array(attention.to_query.weight).T, array(attention.to_query.bias)
+        scaled = np.vstack([weight, bias]) * self.head_width**-0.5  # (D + 1, D)
+        split = scaled.reshape(self.width + 1, self.heads, self.head_width)
+        wider = np.pad(split, ((0, 0), (0, 0), (0, 1)))
+        wider[-1, :, -1] = 1.0
+        wider = wider.reshape(self.width + 1, -1)
+        q = self.reshape(self.affine(x, wider[:-1], wider[-1]), -1, self.heads, self.head_width + 1)
+        score = self.op("MatMul", self.op("Transpose", q, perm=[1, 0, 2]), k)  # (H, C, 1 + N)
+        return self.weighted(score, v, 1, everything.seen)
 
     def query(self, x: str, attention: CrossAttention) -> str:
         """(rows, D) -> queries already scaled for the scores (rows, D)."""
@@ -164,28 +199,46 @@ class FuseGraph(GraphWriter):
         """Return the last entry of a shape."""
         return self.columns(shape, -1, 2**31, axis=0)
 
+    def first_latents(self, block: LatentBlock, groups: Sequence[Group]) -> tuple[str, str]:
+        """Return rows (R, D) after the first reading, and where each coalition's are (C, L)."""
+        rows, places, start = [], [], self.constant(0)
+        for group in groups:
+            read = linear(self, self.first_read(block, group), block.read.to_out)
+            latents = self.constant(array(self.network.latents)[group.latents])  # (l, D)
+            row = self.op("Add", self.reshape(read, -1, group.length, self.width), latents)
+            row = self.reshape(row, -1, self.width)
+            first = self.op("Mul", group.run, self.constant(group.length))
+            first = self.op("Unsqueeze", self.op("Add", first, start), self.constant([1]))
+            places.append(self.op("Add", first, self.constant(np.arange(group.length))))
+            rows.append(row)
+            count = self.op("Squeeze", self.op("Shape", row, start=0, end=1))
+            start = self.op("Add", start, count)
+        return self.op("Concat", *rows, axis=0), self.op("Concat", *places, axis=1)
+
     def later_read(self, x: str, block: LatentBlock, groups: Sequence[Group], layer: int) -> str:
-        """(R, D) -> (C, L, D), before the output projection."""
+        """(C * L, D) -> (C, L, D), before the output projection."""
         normed = self.reshape(layer_norm(self, x, block.read_norm), -1, self.count, self.width)
         parts = []
         for group in groups:
-            length = group.latents.stop - group.latents.start
             part = self.columns(normed, group.latents.start, group.latents.stop)
             query = self.query(self.reshape(part, -1, self.width), block.read)
-            parts.append(self.attend(query, length, group.memory, group.away, layer)[0])
+            parts.append(self.attend(query, group.length, group.memory, group.seen, layer)[0])
         return self.op("Concat", *parts, axis=1)
 
-    def mix(self, x: str, block: LatentBlock, wanted: int) -> str:
+    def mix(self, x: str, places: str, block: LatentBlock, wanted: int) -> str:
         """Self-attention of the last ``wanted`` latents over all: (R, D) -> (C * wanted, D)."""
         d = self.width
         weight, bias = array(block.to_mix.weight).T, array(block.to_mix.bias)
-        asked = self.latest(x, wanted)
+        asked = self.latest(x, places, wanted)
         scale = self.head_width**-0.5
         query = self.affine(asked, weight[:, :d] * scale, bias[:d] * scale)
         key = self.affine(x, weight[:, d : 2 * d], bias[d : 2 * d])
         value = self.affine(x, weight[:, 2 * d :], bias[2 * d :])
         q = self.reshape(query, -1, wanted, 1, d)
-        k, v = (self.reshape(one, -1, 1, self.count, d) for one in (key, value))
+        k, v = (
+            self.reshape(self.latest(one, places, self.count), -1, 1, self.count, d)
+            for one in (key, value)
+        )
         by_head = np.repeat(np.eye(self.heads), self.head_width, axis=0)  # (D, H)
         score = self.op("MatMul", self.op("Mul", q, k), self.constant(by_head))
         weights = self.op("Softmax", score, axis=2)  # (C, wanted, L, H)
@@ -198,8 +251,14 @@ class FuseGraph(GraphWriter):
         """(rows, in) -> (rows, out)."""
         return self.op("Gemm", x, self.constant(weight), self.constant(bias))
 
-    def latest(self, x: str, wanted: int) -> str:
-        """Rows of the last latents of each coalition: (R, D) -> (C * wanted, D)."""
+    def latest(self, x: str, places: str, wanted: int) -> str:
+        """Rows of the last latents of each coalition: (R, D) -> (C * wanted, D).
+
+        ``places`` (C, L) says where they are; "" where they stand one after the other.
+        """
+        if places:
+            some = self.columns(places, self.count - wanted, self.count)
+            return self.op("Gather", x, self.reshape(some, -1))
         if wanted == self.count:
             return x
         latents = self.reshape(x, -1, self.count, self.width)
@@ -210,26 +269,22 @@ class FuseGraph(GraphWriter):
         return linear(self, self.op("Gelu", linear(self, x, block.widen)), block.narrow)
 
     def block(self, x: str | None, step: int, groups: Sequence[Group]) -> str:
-        """Latents (R, D), or None before the first block -> (R, D).
+        """Latents (C * L, D), or None before the first block -> the same.
 
         After the last block only the shared latents are asked for the query of the pooling, so
         that the others end where the shared ones have read them.
         """
-        block = self.network.block(step)
+        block, places = self.network.block(step), ""
         if x is None:
-            read = self.op("Concat", *[self.first_read(block, g) for g in groups], axis=1)
-            start = self.constant(array(self.network.latents))  # (L, D)
-            out = linear(self, self.reshape(read, -1, self.width), block.read.to_out)
-            out = self.op("Add", self.reshape(out, -1, self.count, self.width), start)
-            x = self.reshape(out, -1, self.width)
+            x, places = self.first_latents(block, groups)
         else:
             read = self.later_read(x, block, groups, step % len(self.network.blocks))
             out = linear(self, self.reshape(read, -1, self.width), block.read.to_out)
             x = self.op("Add", x, out)
         config = self.network.config
         wanted = config.shared_latents if step == config.blocks - 1 else config.latents
-        mixed = self.mix(layer_norm(self, x, block.mix_norm), block, wanted)
-        x = self.op("Add", self.latest(x, wanted), mixed)
+        mixed = self.mix(layer_norm(self, x, block.mix_norm), places, block, wanted)
+        x = self.op("Add", self.latest(x, places, wanted), mixed)
         return self.op("Add", x, self.digest(layer_norm(self, x, block.digest_norm), block))
 
     def pool(self, x: str, everything: Group) -> tuple[str, str]:
@@ -237,13 +292,11 @@ class FuseGraph(GraphWriter):
 
         Averaging the heads of every coalition would cost a twelfth of the graph, for nobody.
         """
-        network, pool = self.network, self.network.pool
+        network = self.network
         latents = self.reshape(x, -1, network.config.shared_latents, self.width)
         mean = self.op("ReduceMean", latents, self.constant([1]), keepdims=0)  # (C, D)
-        query = self.query(layer_norm(self, mean, network.pool_norm), pool)
-        last = len(self.sinks) - 1
-        read, weights = self.attend(query, 1, everything.memory, everything.away, last)
-        pooled = linear(self, self.reshape(read, -1, self.width), pool.to_out)
+        read, weights = self.pooled(layer_norm(self, mean, network.pool_norm), everything)
+        pooled = linear(self, self.reshape(read, -1, self.width), network.pool.to_out)
         pooled = self.op("Mul", pooled, self.constant(array(network.gain)))
         first, last_layer = (cast(nn.Linear, network.head[index]) for index in (0, 3))
         logits = linear(self, self.op("Gelu", linear(self, pooled, first)), last_layer)

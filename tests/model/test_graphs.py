@@ -9,7 +9,8 @@ import onnx
 import pytest
 import torch
 
-from model.onnx_network import OnnxNetwork
+from model.onnx_network import OnnxNetwork, open_session
+from model.shapley import pair_masks, random_orders
 from model.tokens import tokenize
 from model.training.encode_graph import encode_graph
 from model.training.fuse_graph import fuse_graph
@@ -54,15 +55,27 @@ def test_graphs_equal_the_network_on_many_charts(both):
         assert_equal(*both, tokenize(random_chart(seed), CONFIG, embed))
 
 
-def assert_equal(network, served, tokens):
-    """Compare over coalitions from none to all."""
-    rng = np.random.default_rng(0)
-    mask = rng.random((40, tokens.token_count)) < np.linspace(0, 1, 40)[:, None]
-    mask[0], mask[-1] = False, True
+@pytest.mark.parametrize("changes", CHARTS.values(), ids=list(CHARTS))
+def test_graphs_equal_the_network_along_walks(both, changes):
+    """Neighbours show the same of all modalities but one, whose latents are not read again."""
+    tokens = tokenize(chart(**changes), CONFIG, embed)
+    rng = np.random.default_rng(1)
+    walks = pair_masks(random_orders(tokens.token_count, 2, rng))
+    shuffled = walks[rng.integers(0, len(walks), 30)]  # what was shown before comes again
+    mask = np.concatenate([walks, shuffled, np.repeat(walks[:3], 4, axis=0)])
+    assert_equal(*both, tokens, mask)
+
+
+def assert_equal(network, served, tokens, mask=None):
+    """Compare over coalitions, by default from none to all."""
+    if mask is None:
+        rng = np.random.default_rng(0)
+        mask = rng.random((40, tokens.token_count)) < np.linspace(0, 1, 40)[:, None]
+        mask[0], mask[-1] = False, True
     found = served.fuse(served.encode(tokens), mask)
     with torch.no_grad():
         memory = network.encode(collate([tokens]))
-        padded = torch.zeros(40, memory.present.shape[1], dtype=torch.bool)
+        padded = torch.zeros(len(mask), memory.present.shape[1], dtype=torch.bool)
         padded[:, memory.present[0]] = torch.from_numpy(mask)
         expected = network.fuse(memory, padded[None])
     np.testing.assert_allclose(found.logits, expected.logits[0], atol=TOLERANCE_LOGIT, rtol=0)
@@ -121,6 +134,29 @@ def test_keys_and_values_are_computed_once_a_patient(network):
     names = {w.name: tuple(w.dims) for w in graph.initializer}
     to_memory = (network.config.width, 2 * network.config.width * 2)
     assert to_memory not in names.values()
+
+
+def test_what_neighbours_show_alike_is_read_once(network):
+    """Along a walk the latents of a modality are computed for its own steps only."""
+    tokens = tokenize(chart(), CONFIG, embed)
+    walk = pair_masks(np.arange(tokens.token_count)[None])[: tokens.token_count - 1]
+    runs = 3 + len(walk) - 1  # one of each modality at first; then each step begins one
+    config = network.config
+    expected = config.shared_latents * len(walk) + config.latents_per_modality * runs
+    assert rows_of_latents(network, tokens, walk) == expected < config.latents * len(walk)
+
+
+def rows_of_latents(network, tokens, mask):
+    """How many rows are normalised before latents exchange."""
+    model = fuse_graph(network)
+    normed = next(n for n in model.graph.node if n.op_type == "LayerNormalization").output[0]
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(normed))
+    session = open_session(model.SerializeToString(), 1)
+    memory = served_with(network, 1).encode(tokens)
+    padded = np.zeros((len(mask), memory.padded_count), np.bool_)
+    padded[:, memory.columns] = mask
+    (rows,) = session.run([normed], {**memory.parts, "mask": padded})
+    return len(rows)
 
 
 def test_the_same_network_gives_the_same_bytes(network):
