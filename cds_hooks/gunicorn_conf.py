@@ -58,8 +58,9 @@ def ssl_context(_config: Any, default_factory: Callable[[], ssl.SSLContext]) -> 
 
 def post_worker_init(worker: Any) -> None:
     """Do beside the first requests what they would wait for: keys of issuers, rare units."""
-    from cds_hooks.warm_up import settle_memory
+    from cds_hooks.warm_up import settle_memory, share_arenas
 
+    share_arenas()
     settle_memory()
     threading.Thread(target=_prepare, args=(worker,), daemon=True).start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +18,8 @@ from model.record import (
     Stay,
 )
 
+_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
+
 
 def settle_memory() -> None:
     """Take what lives as long as the process out of the garbage collector's sight.
@@ -26,6 +29,17 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def share_arenas() -> None:
+    """Let threads share two arenas of glibc's malloc, before the first of them is started.
+
+    Each thread that works beside others would get an arena of its own and keep what a chart left
+    in it: with the threads of a full line, 20 MB for nothing. Other C libraries have no arenas.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, 2)
 
 
 def warm_up_record() -> PatientRecord:

@@ -125,12 +125,14 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def resident_mb(master: int) -> float:
-    """Return the resident memory of gunicorn's master and its workers, where /proc tells it."""
+    """Return the resident memory of gunicorn's master and its workers, where /proc tells it.
+
+    Pages that they share count once (Pss): the sum of what each has would count them twice.
+    """
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    pages = sum(
-        int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in (master, *children)
-    )
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in (master, *children)]
+    shares = [line for text in rollups for line in text.splitlines() if line.startswith("Pss:")]
+    return sum(float(line.split()[1]) * 1024 for line in shares) / 1e6
 
 
 def report(line: str) -> None:

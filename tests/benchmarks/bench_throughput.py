@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
@@ -42,6 +43,7 @@ SECONDS = 8.0
 VARIANTS = 8
 WATCHED_CLIENTS = 4
 LOOKS = 200
+CORES = len(os.sched_getaffinity(0))
 HOOK = "/cds-services/meam-risk"
 CARD = b'"indicator":'  # every card has one
 
@@ -61,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure as the options say."""
     parser = parser_of(__doc__)
     parser.add_argument("--hooks", type=int, default=2_000, help="for the watch over memory")
+    parser.add_argument(
+        "--setting", action="append", default=[], help="of the service, as in meam.toml: workers=2"
+    )
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for each number of clients")
     given = parser.parse_args(arguments)
     run("throughput", given, lambda result: measure(given, result))
@@ -71,7 +76,7 @@ def measure(given: argparse.Namespace, result: Result) -> None:
     now = datetime.now(UTC)
     size, variants = (SMALL, 2) if given.quick else (TYPICAL, VARIANTS)
     bodies = [hook_body(chart_of(size, now=now, variant=number)) for number in range(variants)]
-    with tempfile.TemporaryDirectory() as name, service(Path(name), limits="") as (url, process):
+    with tempfile.TemporaryDirectory() as name, _service(Path(name), given) as (url, process):
         server = Server(url, process.pid)
         loaded(url, bodies, clients=1, hooks=3 * len(bodies))  # until every note is known
         for clients in (1, 2) if given.quick else CLIENTS:
@@ -81,6 +86,12 @@ def measure(given: argparse.Namespace, result: Result) -> None:
         save(result, given.out)  # what follows may take hours
         watched = [hook_body(chart_of(SMALL, now=now))]
         watch(result, url, process.pid, watched, 20 if given.quick else given.hooks)
+
+
+def _service(
+    folder: Path, given: argparse.Namespace
+) -> AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]:
+    return service(folder, limits="".join(f"{one}\n" for one in given.setting))
 
 
 def loaded(
@@ -137,11 +148,12 @@ def _tell(result: Result, clients: int, load: Load, used_s: float) -> None:
     p50, p95, p99 = np.percentile(took, [50, 95, 99])
     rate = len(load.seconds) / load.took_s
     used, theirs = (s / max(1, len(load.seconds)) * 1e3 for s in (used_s, load.clients_s))
+    busy = (used_s + load.clients_s) / load.took_s / CORES
     refused = f", refused after {np.median(load.refused_s) * 1e3:.0f} ms" if load.refused_s else ""
     result.say(
         f"{clients} clients: {rate:.1f} hooks a second, p50 {p50:.0f} ms, p95 {p95:.0f} ms, "
-        f"p99 {p99:.0f} ms, {used:.0f} processor-ms a hook and {theirs:.1f} of the client; "
-        f"{dict(load.answers)}{refused}; "
+        f"p99 {p99:.0f} ms, {used:.0f} processor-ms a hook and {theirs:.1f} of the client, "
+        f"cores {busy:.0%} busy; {dict(load.answers)}{refused}; "
         f"load average {os.getloadavg()[0]:.1f}"
     )
     result.figures.setdefault("clients", {})[str(clients)] = {
@@ -151,6 +163,7 @@ def _tell(result: Result, clients: int, load: Load, used_s: float) -> None:
         "p99_ms": p99,
         "cpu_ms": used,
         "client_cpu_ms": theirs,
+        "busy": busy,
         "answers": dict(load.answers),
         "load_average": os.getloadavg()[0],
     }
