@@ -24,6 +24,7 @@ from fhir_adapters.connections import SocketWatch, watch_of_this_thread
 
 _FRESH_S = 600.0  # keys are rotated over hours, so ten minutes late is early enough
 _REFETCH_S = 30.0  # an unknown kid asks for a refetch at most so often: no one can make us hammer
+_RETRY_S = 4.0  # without any keys: a client that comes again after NotReady's 5 s finds them
 _KEEP_S = 24 * 3600.0  # an issuer's server that is down does not lock its clients out for a day
 _MOST_BYTES = 262_144
 _TIME_OUT_S = 2.0
@@ -81,7 +82,8 @@ class KeySets:
             return cached.keys  # without the lock: known callers never wait for a fetch
         with lock:
             now = self._clock()
-            if not self._good(cached, kid) and now - cached.tried_s > _REFETCH_S:
+            pause_s = _REFETCH_S if now - cached.fetched_s <= _KEEP_S else _RETRY_S
+            if not self._good(cached, kid) and now - cached.tried_s > pause_s:
                 cached.tried_s = now
                 self._refetch(url, cached)
             if now - cached.fetched_s > _KEEP_S:

@@ -282,6 +282,22 @@ def test_r72_an_unknown_kid_asks_once_and_then_not_for_a_while(
     assert not _kid(sets, url, signing.KID), "rotated out"
 
 
+def test_r72_who_comes_back_when_told_to_finds_keys_that_were_late(
+    key_sets: tuple[KeySets, Ticks], httpserver: HTTPServer
+) -> None:
+    """An issuer that starts after us: 503 for as long as Retry-After says, not for longer."""
+    sets, ticks = key_sets
+    url = httpserver.url_for("/jwks")
+    for _ in range(20):
+        with pytest.raises(NotReady) as refused:
+            _kid(sets, url, signing.KID)
+    assert len(httpserver.log) == 1, "nobody can make us hammer"
+    httpserver.expect_request("/jwks").respond_with_json(JWKS)
+    ticks.now_s += refused.value.retry_after_s or 0
+    assert _kid(sets, url, signing.KID)
+    httpserver.clear()
+
+
 @pytest.mark.parametrize(
     "answer",
     [
