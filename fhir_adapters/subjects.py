@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from fhir_adapters.chart import Resource
 from fhir_adapters.errors import WrongPatient
 
-_HOLDERS = ("subject", "patient", "securityContext")
+_HOLDERS = ("subject", "patient", "for", "securityContext")  # "for": of a Task
 
 
 class Ownership:
@@ -35,7 +35,7 @@ class Ownership:
 
         Raises WrongPatient if it is another patient's.
         """
-        subject = resource.get("subject")
+        subject = resource.get("for" if resource.get("resourceType") == "Task" else "subject")
         if type(subject) is list and len(subject) == 1:  # Composition.subject in R5
             subject = subject[0]
         if type(subject) is not dict:

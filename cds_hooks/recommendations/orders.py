@@ -10,6 +10,8 @@ from cds_hooks.services import ORDER_KEYS, ORDER_STATUSES
 from fhir_adapters.chart import Chart, Resource
 from fhir_adapters.codes import LOINC, standard_codes
 from fhir_adapters.elements import dict_of, dicts_of, text_of
+from fhir_adapters.errors import WrongPatient
+from fhir_adapters.subjects import Ownership
 from model.record import ReadingReport
 
 Code = tuple[str, str]  # system and code; the system "" is a text
@@ -28,12 +30,22 @@ class Orders:
 
 
 def orders_of(chart: Chart, report: ReadingReport) -> Orders:
-    """Read the open orders of a chart; ``report`` says whether all of them could be had."""
+    """Read the open orders of a chart; ``report`` says whether all of them could be had.
+
+    What is not shown to be the patient's own hides no step.
+    """
     found: set[Code] = set()
+    ownership, unproven = _ownership(chart), 0
     for resource in chart.resources:
-        if _is_open(resource):
+        if not _is_open(resource):
+            continue
+        if _is_own(ownership, resource):
             found |= codes_of(resource.get("code"))
-    unread = (line.sentence for line in report.incomplete if line.source in ORDER_KEYS)
+        else:
+            unproven += 1
+    unread = [line.sentence for line in report.incomplete if line.source in ORDER_KEYS]
+    if unproven:
+        unread.append(f"{unproven} not shown to be about this patient")
     return Orders(frozenset(found), tuple(dict.fromkeys(unread)))
 
 
@@ -54,6 +66,20 @@ def _codes(codings: Iterable[dict[str, Any]], text: str) -> Iterable[Code]:
         variable = standard_codes().lookup(system, code) if system == LOINC else None
         if variable is not None:
             yield "variable", variable.name
+
+
+def _ownership(chart: Chart) -> Ownership:
+    name = chart.patient_id.removeprefix("Patient/")
+    patients = (one for one in chart.resources if one.get("resourceType") == "Patient")
+    patient = next((one for one in patients if one.get("id") == name), {})
+    return Ownership(name, patient, chart.aliases)
+
+
+def _is_own(ownership: Ownership, resource: Resource) -> bool:
+    try:
+        return not ownership.objection(resource, str(resource.get("resourceType")))
+    except WrongPatient:  # the record builder refuses such a chart before we are asked
+        return False
 
 
 def _is_open(resource: Resource) -> bool:

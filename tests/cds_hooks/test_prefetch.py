@@ -435,6 +435,8 @@ def test_r38_another_patient_is_refused_and_never_scored(
         ("vitalSigns", [{**world.vital_signs()[0], **foreign}]),
         ("notes", [world.note(), {**world.note(identity="n2"), **foreign}]),
         ("deviceData", [{**world.device_data()[0], **foreign}]),
+        ("orders", [{"resourceType": "ServiceRequest", "id": "sr-1", **foreign}]),
+        ("tasks", [{"resourceType": "Task", "id": "t-1", "for": foreign["subject"]}]),
     ):
         prefetch = {**world.full_prefetch(), key: world.bundle(resources)}
         response = client.post(URL, json=_request(fhir, prefetch))

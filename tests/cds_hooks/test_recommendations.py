@@ -117,9 +117,29 @@ def test_an_open_order_suppresses_its_step(name: str) -> None:
 
 def test_an_order_of_the_same_variable_by_another_code_suppresses_too() -> None:
     arterial = {"coding": [{"system": "http://loinc.org", "code": "2518-9"}]}
-    order = {"resourceType": "ServiceRequest", "status": "active", "code": arterial}
+    order = {
+        "resourceType": "ServiceRequest",
+        "status": "active",
+        "code": arterial,
+        "subject": {"reference": "Patient/pat-1"},
+    }
     step = STEPS["repeat-lactate"]
     assert not offered({"lactate": 3.0}, explained(about(step)), step, orders=(order,)).suggestions
+
+
+@pytest.mark.parametrize("name", ["repeat-lactate", "delirium-screen"])
+@pytest.mark.parametrize("owner", [None, {"display": "Jane"}, {"reference": "Group/g-1"}])
+def test_an_order_that_is_not_shown_to_be_the_patients_hides_no_step(
+    name: str, owner: dict[str, Any] | None
+) -> None:
+    step, chart = STEPS[name], CASES[name][0]
+    (suggestion,) = offered(chart, explained(about(step)), step).suggestions
+    created = dict(suggestion.actions[0].resource or {})
+    element = "for" if step.kind == "Task" else "subject"
+    order = {key: value for key, value in {**created, element: owner}.items() if value}
+    found = offered(chart, explained(about(step)), step, orders=(order,))
+    assert found.suggestions
+    assert "could not be read: 1 not shown to be about this patient." in found.paragraphs[0]
 
 
 def test_steps_are_ranked_by_the_share_of_what_raises_the_risk() -> None:

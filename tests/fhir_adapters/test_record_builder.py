@@ -152,6 +152,7 @@ def test_another_patients_resource_refuses_the_chart(
         {"resourceType": "Binary", "id": "b", "securityContext": OTHER},
         {"resourceType": "Account", "id": "a", "subject": [ME, OTHER]},
         {"resourceType": "Composition", "id": "c", "subject": [OTHER]},
+        {"resourceType": "Task", "id": "t", "for": OTHER},
     ],
     ids=lambda resource: resource["resourceType"],
 )
