@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -50,7 +50,7 @@ class FeedbackReceipt:
     stored: int
     repeated: int
     unknown: int  # of the stored ones: about a card or suggestion that we do not know
-    accepted_steps: tuple[str, ...] = ()  # next steps that the stored ones accept
+    accepted_steps: tuple[str, ...] = ()  # next steps that the stored ones are first to accept
 
 
 def parse_feedback(body: Any) -> tuple[FeedbackItem, ...]:
@@ -78,13 +78,14 @@ def store_feedback(
         rows = [_row(store, connection, service_id, issuer, item) for item in items]
         # In one order for all, so that two batches with the same items do not wait for each other.
         for row in sorted(rows, key=lambda row: str(row["fingerprint"])):
+            before = _accepted_before(connection, row["card_uuid"])
             if not insert_once(connection, tables.feedback, row):
                 repeated += 1
                 continue
             stored += 1
             unknown += not (row["known_card"] and row["known_suggestions"])
             if row["known_suggestions"]:
-                steps += _steps(connection, json.loads(row["accepted"]))
+                steps += _steps(connection, set(json.loads(row["accepted"])) - before)
         facts = {"service": service_id, "issuer": issuer, "stored": stored, "repeated": repeated}
         append_audit(
             connection, store.keys, at=store.clock(), event="feedback received", facts=facts
@@ -205,7 +206,16 @@ def _were_offered(connection: Connection, item: FeedbackItem) -> bool:
     return set(item.accepted_suggestions) <= set(offered)
 
 
-def _steps(connection: Connection, accepted: list[str]) -> list[str]:
+def _accepted_before(connection: Connection, card_uuid: str) -> set[str]:
+    """Suggestions of a card that earlier items accepted: a client may send all that it knows."""
+    feedback = tables.feedback.c
+    wanted = select(feedback.accepted).where(
+        feedback.card_uuid == card_uuid, feedback.known_suggestions.is_(True)
+    )
+    return {one for row in connection.execute(wanted).scalars() for one in json.loads(row)}
+
+
+def _steps(connection: Connection, accepted: Collection[str]) -> list[str]:
     """The next steps behind suggestions; those from before schema version 3 are not known."""
     suggestions = tables.suggestions.c
     wanted = select(suggestions.step_id).where(

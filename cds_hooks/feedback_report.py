@@ -1,9 +1,11 @@
 """What became of the cards that were shown: rates by indicator, driver, next step, week, reason.
 
-A card has one outcome: that of its latest feedback by ``outcomeTimestamp``. Rates are shares of the
-cards that were answered, with 95 % Wilson intervals; a client reports nothing about a card that was
-ignored, so the share of answered cards stands beside them. Only counts leave this module: no
-patient, user, comment or identifier, and of override reasons only codes that we offer.
+A card has one outcome, with its reason: that of its latest feedback by ``outcomeTimestamp``. Its
+accepted suggestions are those of all feedback about it: clients send an item for each click, and a
+card that is overridden later leaves the orders that it led to. Rates are shares of the cards that
+were answered, with 95 % Wilson intervals; a client reports nothing about a card that was ignored,
+so the share of answered cards stands beside them. Only counts leave this module: no patient, user,
+comment or identifier, and of override reasons only codes that we offer.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -33,14 +35,19 @@ _OLD_STEP = "not known (before schema version 3)"
 
 
 @dataclass(slots=True)
-class _Latest:
-    """The latest feedback about one card."""
+class _Answer:
+    """What was said about one card: suggestions by all feedback, the rest by the latest."""
 
     at: tuple[datetime, float]
     outcome: str
     reason: str
     comment: bool
-    suggestions: set[str]
+    suggestions: frozenset[str]  # accepted
+
+    def united(self, other: _Answer) -> _Answer:
+        """Both as one."""
+        latest = max(self, other, key=lambda one: one.at)
+        return replace(latest, suggestions=self.suggestions | other.suggestions)
 
 
 @dataclass(slots=True)
@@ -93,14 +100,14 @@ def feedback_report(
     report = FeedbackReport()
     chosen = _chosen(since, until, service_id)
     with reading(store.engine) as connection:
-        latest = _latest(connection, chosen)
+        answers = _answers(connection, chosen)
         cards = tables.cards.c
         wanted = select(cards.card_uuid, cards.created_s, cards.indicator, cards.drivers)
         for card in connection.execute(wanted.where(*chosen)):
-            _count(report, card, latest.get(card.card_uuid))
+            _count(report, card, answers.get(card.card_uuid))
         for card_uuid, suggestion_uuid, step_id in _offered(connection, chosen):
             tally = report.by_step.setdefault(step_id or _OLD_STEP, StepTally())
-            answer = latest.get(card_uuid)
+            answer = answers.get(card_uuid)
             tally.add(
                 answered=answer is not None,
                 accepted=answer is not None and suggestion_uuid in answer.suggestions,
@@ -143,7 +150,7 @@ def _chosen(since: datetime | None, until: datetime | None, service_id: str | No
     return chosen
 
 
-def _latest(connection: Connection, chosen: Iterable[Any]) -> Mapping[str, _Latest]:
+def _answers(connection: Connection, chosen: Iterable[Any]) -> Mapping[str, _Answer]:
     columns = tables.feedback.c
     wanted = (
         select(
@@ -160,22 +167,21 @@ def _latest(connection: Connection, chosen: Iterable[Any]) -> Mapping[str, _Late
         .join(tables.cards, tables.cards.c.card_uuid == columns.card_uuid)
         .where(columns.known_card.is_(True), *chosen)
     )
-    latest: dict[str, _Latest] = {}
+    answers: dict[str, _Answer] = {}
     for row in connection.execute(wanted):
-        item = _read(row)
-        if row.card_uuid not in latest or latest[row.card_uuid].at < item.at:
-            latest[row.card_uuid] = item
-    return latest
+        item, before = _read(row), answers.get(row.card_uuid)
+        answers[row.card_uuid] = before.united(item) if before else item
+    return answers
 
 
-def _read(row: Any) -> _Latest:
+def _read(row: Any) -> _Answer:
     at = datetime.fromisoformat(row.outcome_timestamp.upper())
-    return _Latest(
+    return _Answer(
         at=(at, row.received_s),
         outcome=row.outcome,
         reason=_reason(row.reason_system, row.reason_code),
         comment=row.has_comment,
-        suggestions=set(json.loads(row.accepted)) if row.known_suggestions else set(),
+        suggestions=frozenset(json.loads(row.accepted) if row.known_suggestions else ()),
     )
 
 
@@ -185,7 +191,7 @@ def _reason(system: str | None, code: str | None) -> str:
     return _REASONS.get((system, code), _OTHER_REASON)
 
 
-def _count(report: FeedbackReport, card: Any, answer: _Latest | None) -> None:
+def _count(report: FeedbackReport, card: Any, answer: _Answer | None) -> None:
     outcome = answer.outcome if answer else None
     drivers = {driver_name(token) for token in json.loads(card.drivers)} or {_NO_DRIVER}
     groups = [

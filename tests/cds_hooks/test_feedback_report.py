@@ -191,9 +191,41 @@ def test_each_next_step_counts_the_cards_that_offered_it(store: Store) -> None:
     assert sums == {
         "repeat-lactate": (7, 6, 4),
         "glucose-low-review": (6, 5, 0),
-        "vte-assessment": (2, 2, 1),
+        "vte-assessment": (2, 2, 2),
     }
     assert report.to_json()["byStep"]["repeat-lactate"]["accepted"]["share"] == 0.6667
+
+
+def test_steps_that_are_accepted_one_by_one_all_count(store: Store) -> None:
+    """A client sends an item for each click, some of them twice, and the card goes at the end."""
+    offer = _offering(store, "repeat-lactate", "vte-assessment", "glucose-low-review")
+    first, second = offer["repeat-lactate"], offer["vte-assessment"]
+    _say(store, offer["card"], "accepted", 2, accepted_suggestions=(second,))
+    for _ in range(2):
+        _say(store, offer["card"], "accepted", 1, accepted_suggestions=(first,))
+    _say(store, offer["card"], "accepted", 3, accepted_suggestions=(first,))
+    report = feedback_report(store)
+    assert (report.suggestions_accepted, report.all_cards.accepted) == (2, 1)
+    accepted = {name: one.accepted for name, one in report.by_step.items()}
+    assert accepted == {"repeat-lactate": 1, "vte-assessment": 1, "glucose-low-review": 0}
+    _say(store, offer["card"], "overridden", 4, **_coded(REASON.code))
+    again = feedback_report(store)
+    assert (again.all_cards.accepted, again.all_cards.overridden) == (0, 1)
+    assert again.reasons == {REASON.display: 1}
+    assert again.suggestions_accepted == 2, "the orders are there, whatever became of the card"
+    assert {name: one.accepted for name, one in again.by_step.items()} == accepted
+
+
+def test_the_outcome_is_the_latest_by_the_users_time_in_whatever_order_items_come(
+    store: Store,
+) -> None:
+    offer = _offering(store, "repeat-lactate")
+    _say(store, offer["card"], "overridden", 9, **_coded(REASON.code))
+    accepted = (offer["repeat-lactate"],)
+    _say(store, offer["card"], "accepted", 1, accepted_suggestions=accepted)
+    report = feedback_report(store)
+    assert (report.all_cards.overridden, report.suggestions_accepted) == (1, 1)
+    assert report.delays_s == [540.0]
 
 
 def test_the_time_to_feedback_is_the_users_own(store: Store) -> None:
@@ -211,6 +243,25 @@ def test_accepted_steps_are_told_once(store: Store) -> None:
     first = store_feedback(store, "meam-risk", "open", (item,))
     again = store_feedback(store, "meam-risk", "open", (item,))
     assert (first.accepted_steps, again.accepted_steps) == (("repeat-lactate",), ())
+
+
+def test_a_client_that_sends_all_it_knows_accepts_each_step_once(store: Store) -> None:
+    offer = _offering(store, "repeat-lactate", "vte-assessment")
+    known = (offer["repeat-lactate"], offer["vte-assessment"])
+    told = [
+        store_feedback(
+            store,
+            "meam-risk",
+            "open",
+            (
+                FeedbackItem(
+                    offer["card"], "accepted", f"2026-11-23T12:0{count}:00Z", known[:count]
+                ),
+            ),
+        ).accepted_steps
+        for count in (1, 2)
+    ]
+    assert told == [("repeat-lactate",), ("vte-assessment",)]
 
 
 def test_another_issuer_cannot_speak_of_a_card(store: Store) -> None:
