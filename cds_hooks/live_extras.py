@@ -28,6 +28,7 @@ _WORDS = {
     "devices": "the names of devices",
     "metrics": "the devices of metrics",
 }
+EXTRA_KEYS = frozenset(_WORDS)  # beside the prefetch keys, in what is said to be missing
 
 
 def extra_documents(

@@ -120,9 +120,7 @@ def published_services(
 
     ``codes``: those of the settings' ConceptMap, for what is asked by code.
     """
-    templates = _templates(settings.device_categories, codes or standard_codes())
-    if settings.recommendations.show:
-        templates += _orders()
+    templates = prefetch_templates(settings, codes)
     return tuple(
         ServiceDefinition(
             id=SERVICE_ID,
@@ -145,6 +143,14 @@ def published_services(
         )
         for hook in settings.hooks
     )
+
+
+def prefetch_templates(
+    settings: Settings, codes: CodeTable | None = None
+) -> tuple[PrefetchTemplate, ...]:
+    """The templates of each service. ``codes``: see published_services."""
+    templates = _templates(settings.device_categories, codes or standard_codes())
+    return templates + _orders() if settings.recommendations.show else templates
 
 
 def _templates(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,13 +16,30 @@ from cds_hooks.trust import fhir_server_faults, origin_faults
 if TYPE_CHECKING:
     from cds_hooks.settings import Settings
 
+_LONGEST_DAYS = 36_500.0  # a century; added to the time of day it stays within the year 9999
+_LONGEST_H = 24 * _LONGEST_DAYS
+_DURATIONS = {
+    "sentence_cache_days": _LONGEST_DAYS,
+    "keep_cards_days": _LONGEST_DAYS,
+    "explanation_life_h": _LONGEST_H,
+    "stale_after_h": _LONGEST_H,
+}
+# The least that a whole number may be; without a waiting line, who finds no place is 503 at once.
+_LEAST = {
+    **dict.fromkeys(("read_limit_ms", "max_body_bytes", "max_concurrent_hooks", "workers"), 1),
+    **dict.fromkeys(("model_threads", "sentence_cache_entries", "fhir_connections"), 1),
+    **dict.fromkeys(("max_waiting_hooks", "max_wait_ms"), 0),
+}
+
 
 def faults_of(settings: Settings) -> Iterator[SettingsError]:
     """Yield all that must not go into service, the gravest first."""
     yield from _transport(settings)
     yield from _callers(settings)
     yield from _behaviour(settings)
+    yield from _discovery(settings)
     yield from _times(settings)
+    yield from _numbers(settings)
 
 
 def _transport(settings: Settings) -> Iterator[SettingsError]:
@@ -110,9 +129,9 @@ def _behaviour(settings: Settings) -> Iterator[SettingsError]:
                 fix="put the three probabilities in this order",
             )
     cool_down = settings.cool_down
-    if not (cool_down.hours >= 0 and 0 < cool_down.risk_step <= 1):
+    if not (0 <= cool_down.hours <= _LONGEST_H and 0 < cool_down.risk_step <= 1):
         yield SettingsError(
-            "cool_down: expected hours >= 0 and 0 < risk_step <= 1, got"
+            f"cool_down: expected 0 <= hours <= {_LONGEST_H:.0f} and 0 < risk_step <= 1, got"
             f" {cool_down.hours}, {cool_down.risk_step}",
             setting="cool_down",
             fix="hours = 0 shows every card; risk_step is a probability such as 0.10",
@@ -123,12 +142,40 @@ def _behaviour(settings: Settings) -> Iterator[SettingsError]:
             setting="recommendations.most",
             fix="a card is read in seconds; recommendations.show = false switches the steps off",
         )
+
+
+def _discovery(settings: Settings) -> Iterator[SettingsError]:
+    if not settings.hooks:
+        yield SettingsError(
+            "hooks: expected one hook or more, got an empty list; discovery would name no service",
+            setting="hooks",
+            fix='leave it out for ["patient-view"]; a kill_switch_file switches the service off',
+        )
     if len(set(settings.hooks)) != len(settings.hooks):
         yield SettingsError(
             "hooks: a hook stands twice; discovery may name a service once for each hook",
             setting="hooks",
             fix="name each hook once",
         )
+    if settings.quiet_despite_missing:
+        yield from _unknown_keys(settings)
+
+
+def _unknown_keys(settings: Settings) -> Iterator[SettingsError]:
+    # Here, because both modules need the settings.
+    from cds_hooks.live_extras import EXTRA_KEYS
+    from cds_hooks.services import ORDER_KEYS, prefetch_templates
+
+    published = {template.key for template in prefetch_templates(settings)}
+    known = sorted(published | ORDER_KEYS | EXTRA_KEYS)
+    for number, key in enumerate(settings.quiet_despite_missing):
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            yield SettingsError(
+                f"quiet_despite_missing: expected some of {', '.join(known)}, got {key!r}",
+                setting=f"quiet_despite_missing[{number}]",
+                fix=f"did you mean {close[0]}?" if close else "leave it out",
+            )
 
 
 def _times(settings: Settings) -> Iterator[SettingsError]:
@@ -139,16 +186,6 @@ def _times(settings: Settings) -> Iterator[SettingsError]:
             setting="deadline_ms",
             fix="put the three times in this order",
         )
-    for name in (
-        *("read_limit_ms", "max_body_bytes", "max_concurrent_hooks", "workers"),
-        *("model_threads", "sentence_cache_entries"),
-    ):
-        if getattr(settings, name) < 1:
-            yield SettingsError(f"{name}: expected 1 or more", setting=name)
-    if not settings.sentence_cache_days > 0:
-        yield SettingsError(
-            "sentence_cache_days: expected more than 0", setting="sentence_cache_days"
-        )
     try:
         ZoneInfo(settings.display_time_zone)
     except (ZoneInfoNotFoundError, ValueError):
@@ -156,4 +193,23 @@ def _times(settings: Settings) -> Iterator[SettingsError]:
             f"display_time_zone {settings.display_time_zone!r}: no such time zone here",
             setting="display_time_zone",
             fix='write a name of the IANA database, as "Europe/Berlin"; Debian has them in tzdata',
+        )
+
+
+def _numbers(settings: Settings) -> Iterator[SettingsError]:
+    for name, least in _LEAST.items():
+        value = getattr(settings, name)
+        if value < least:
+            yield SettingsError(f"{name}: expected {least} or more, got {value}", setting=name)
+    for name, longest in _DURATIONS.items():
+        value = getattr(settings, name)
+        if not 0 < value <= longest:  # NaN fails every comparison
+            yield SettingsError(
+                f"{name}: expected more than 0 and at most {longest:.0f}, got {value}",
+                setting=name,
+            )
+    if not 0 < settings.drift_from < math.inf:
+        yield SettingsError(
+            f"drift_from: expected a finite number above 0, got {settings.drift_from}",
+            setting="drift_from",
         )

@@ -11,7 +11,7 @@ import pytest
 
 from cds_hooks.errors import SettingsError
 from cds_hooks.keys import new_key
-from cds_hooks.settings import Settings, Thresholds, load_settings
+from cds_hooks.settings import CoolDown, Settings, Thresholds, load_settings
 from cds_hooks.trust import TrustedIssuer
 from tests.cds_hooks import signing, world
 
@@ -125,8 +125,65 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+NAN, INFINITE = float("nan"), float("inf")
+NUMBERS_REFUSED: list[tuple[str, float, str]] = [
+    *(
+        (name, value, "expected more than 0 and at most")
+        for name in (
+            "keep_cards_days",
+            "sentence_cache_days",
+            "explanation_life_h",
+            "stale_after_h",
+        )
+        for value in (-1.0, 0.0, 1e9, NAN, INFINITE)
+    ),
+    *(("drift_from", value, "expected a finite number above 0") for value in (0.0, NAN, INFINITE)),
+    *((name, -1, "expected 0 or more") for name in ("max_waiting_hooks", "max_wait_ms")),
+    *((name, 0, "expected 1 or more") for name in ("fhir_connections", "workers", "read_limit_ms")),
+]
+
+
 def test_production_with_tls_and_an_issuer_starts() -> None:
     PRODUCTION.check()
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), NUMBERS_REFUSED)
+def test_a_number_without_meaning_does_not_start(name: str, value: float, allowed: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: {allowed}") as refusal:
+        dataclasses.replace(PRODUCTION, **{name: value}).check()
+    assert str(refusal.value).endswith(f"got {value}")
+    assert refusal.value.setting == name
+
+
+@pytest.mark.parametrize("hours", [-1.0, NAN, INFINITE])
+def test_a_cool_down_without_an_end_does_not_start(hours: float) -> None:
+    with pytest.raises(SettingsError, match=rf"cool_down: expected 0 <= hours .* got {hours}"):
+        dataclasses.replace(PRODUCTION, cool_down=CoolDown(hours=hours)).check()
+
+
+def test_nobody_has_to_wait_for_a_place() -> None:
+    dataclasses.replace(PRODUCTION, max_waiting_hooks=0, max_wait_ms=0).check()
+
+
+def test_a_service_without_a_hook_does_not_start() -> None:
+    with pytest.raises(SettingsError, match="hooks: expected one hook or more, got an empty list"):
+        dataclasses.replace(PRODUCTION, hooks=()).check()
+
+
+def test_only_what_is_asked_for_can_be_missing_quietly() -> None:
+    with pytest.raises(SettingsError, match=r"bedside, .*, got 'labratory'") as refusal:
+        dataclasses.replace(PRODUCTION, quiet_despite_missing=("notes", "labratory")).check()
+    assert refusal.value.setting == "quiet_despite_missing[1]"
+    assert refusal.value.fix == "did you mean laboratory?"
+    with pytest.raises(SettingsError, match="got 'deviceData-survey'"):
+        dataclasses.replace(PRODUCTION, quiet_despite_missing=("deviceData-survey",)).check()
+
+
+def test_every_key_that_is_asked_for_may_be_missing_quietly() -> None:
+    keys = ("laboratory", "deviceData-survey", "orders", "tasks", "compositions", "devices")
+    dataclasses.replace(
+        PRODUCTION, device_categories=("survey",), quiet_despite_missing=keys
+    ).check()
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED)

@@ -55,6 +55,15 @@ CASES = [
     ("card_from = 0.2", "card_from = 2.0", 11, "card_from <= warning_from", "this order"),
     ("card_from = 0.2", 'card_from = "x"', 12, "thresholds.card_from: expected float", ""),
     ("card_from = 0.2", "card_from = ", 12, "not TOML", ""),
+    ("[[issuers]]\niss", "hooks = []\n[[issuers]]\niss", 4, "hooks: expected one hook", "leave it"),
+    (
+        *("[[issuers]]\niss", "stale_after_h = nan\n[[issuers]]\niss", 4),
+        *("stale_after_h: expected more than 0 and at most 876000, got nan", ""),
+    ),
+    (
+        *("[[issuers]]\niss", 'quiet_despite_missing = ["labratory"]\n[[issuers]]\niss', 4),
+        *("got 'labratory'", "did you mean laboratory?"),
+    ),
 ]
 
 
