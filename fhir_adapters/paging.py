@@ -59,6 +59,13 @@ class Collected:
             self.aliases |= contents.aliases
             self.pages += 1
 
+    def new_entries(self, entries: list[Any]) -> list[Any]:
+        """Return the entries of a page without those whose resources are here already."""
+        with self.lock:
+            if not self.resources:  # as before most pages
+                return entries
+            return [entry for entry in entries if _entry_key(entry) not in self.resources]
+
     def absorb(self, other: Collected) -> None:
         """Take over all that another search read."""
         with self.lock:
@@ -115,9 +122,9 @@ class Pager:
     def add(self, page: Page, label: str, collected: Collected) -> bool:
         """Take in a page; False if the cap on entries ended the search there.
 
-        Raises FhirBadAnswer if it is not a Bundle.
+        What was read before is not counted again. Raises FhirBadAnswer if it is not a Bundle.
         """
-        entries = _entries(page.bundle, label)
+        entries = collected.new_entries(_entries(page.bundle, label))
         granted = self._entries.take(len(entries))
         collected.add({**page.bundle, "entry": entries[:granted]})
         if granted < len(entries):
@@ -130,11 +137,17 @@ class Pager:
     ) -> None:
         """Read the pages after ``page``. What cannot be read ends the search, flagged."""
         seen = {page.url, *seen}
+        read: set[str | None] = set()
         try:
             for number in range(2, self._caps.pages + 1):
                 link = next_link(page.bundle, label)
                 if link is None:
                     return
+                keys = {_entry_key(entry) for entry in _entries(page.bundle, label)} - {_WARNING}
+                if keys and None not in keys and keys <= read:  # a server that ignores ``page``
+                    collected.note("paging-loop", "a page repeats what earlier pages held")
+                    return
+                read |= keys
                 url = resolve(link, page.url, self._home, f"{label}: next link")
                 if url in seen:
                     collected.note("paging-loop", "a next link leads back to a page already read")
@@ -178,6 +191,21 @@ def link_of(bundle: Resource, relation: str) -> Any:
         if isinstance(link, dict) and link.get("relation") == relation:
             return link.get("url") or ""
     return None
+
+
+_WARNING = "OperationOutcome"  # the key of an entry that is no result
+
+
+def _entry_key(entry: Any) -> str | None:
+    """Return what tells an entry's resource from others, None where nothing does."""
+    resource = entry.get("resource") if isinstance(entry, dict) else None
+    if not isinstance(resource, dict) or "request" in entry:  # of a history
+        return None
+    kind = resource.get("resourceType")
+    if kind == _WARNING:
+        return _WARNING
+    named = isinstance(kind, str) and resource.get("id")
+    return _version_key(resource, 0) if named else None
 
 
 def _version_key(resource: Resource, position: int) -> str:

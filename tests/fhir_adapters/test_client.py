@@ -221,6 +221,33 @@ def test_a_next_link_to_a_page_already_read_ends_the_search_flagged(httpserver: 
     assert len(httpserver.log) == 3
 
 
+def repeating(request: Request) -> Response:
+    """A server that knows no ``page``: its first page again, under another next link each time."""
+    page = int(request.args.get("page", "1"))
+    outcome = {"resourceType": "OperationOutcome", "issue": []}
+    body = bundle(observation("1"), observation("2"), outcome, next_url=f"?page={page + 1}")
+    return json_response(body)
+
+
+def test_a_page_that_only_repeats_ends_the_search_flagged(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/fhir/Observation").respond_with_handler(repeating)
+    result = client_of(httpserver).search(LABS)
+    assert ids(result) == ["1", "2"]
+    assert "paging-loop" in reasons(result)
+    assert len(httpserver.log) == 2
+
+
+def test_what_is_sent_again_leaves_the_cap_on_entries_to_others(httpserver: HTTPServer) -> None:
+    pages = [["1", "2"], ["2", "3"], ["3", "4"]]  # as pages shift while a chart grows
+    for number, names in enumerate(pages[1:], start=2):
+        link = f"p{number + 1}" if number < len(pages) else None
+        page = bundle(*map(observation, names), next_url=link)
+        httpserver.expect_request(f"/fhir/p{number}").respond_with_json(page)
+    serve_search(httpserver, bundle(*map(observation, pages[0]), next_url="p2"))
+    result = client_of(httpserver, caps=Caps(entries=4)).search(LABS)
+    assert (ids(result), result.incomplete) == (["1", "2", "3", "4"], ())
+
+
 def test_a_foreign_next_link_is_not_followed_and_the_result_is_flagged(
     httpserver: HTTPServer,
 ) -> None:
