@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from markdown_it import MarkdownIt
+
 from conformance.exchange import Answer
 from conformance.json_path import dicts
 from conformance.secrets_in_text import holds_jwt
@@ -22,10 +24,8 @@ _SPECIAL_WORDS = {"_id", "_count", "_sort"}
 _SPECIAL_WORDS_OF_3 = {*_SPECIAL_WORDS, "_maxresults"}
 _OTHER_PREFIX = re.compile(r"(ne|sa|eb|ap)(\d{4}|\{\{)")  # of dates; the subset has five others
 _MODIFIER = re.compile(r"[\w.-]+(:in)?")
-_BACKTICKS = re.compile(r"`+")
-_INDENTED = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
-_HTML = re.compile(r"(?<!\\)<(?:/?[A-Za-z][^<>]*|!--)>?")
-_AUTOLINK = re.compile(r"<(?:https?://|mailto:)[^<>\s]*>")
+_LONGEST_MARKDOWN = 50_000  # the parser's time grows with the square of some texts
+_DEEPEST_MARKDOWN = 100  # as in the parser's original in JavaScript; deeper text is left out
 _EXTENSION_KEY = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)+")
 _MAY_BE_EMPTY = ("$.cards", "$.services")
 
@@ -91,13 +91,11 @@ def ids_are_unique_for_a_hook(value: Any) -> Iterator[str]:
 
 
 def no_raw_html(value: Any) -> Iterator[str]:
-    """Yield cards whose detail holds raw HTML outside of code."""
+    """Yield cards whose detail holds raw HTML, as a client that renders Markdown would find it."""
     for index, card in enumerate(_cards(value)):
         detail = card.get("detail")
-        if isinstance(detail, str):
-            text = _AUTOLINK.sub("", _without_code(detail))
-            if _HTML.search(text):
-                yield f"$.cards[{index}].detail holds raw HTML, which some clients execute."
+        if isinstance(detail, str) and _holds_html(detail):
+            yield f"$.cards[{index}].detail holds raw HTML, which some clients execute."
 
 
 def one_recommended_at_most(value: Any) -> Iterator[str]:
@@ -233,24 +231,11 @@ def _query(template: str) -> str:
     return template.partition("#")[0].partition("?")[2]
 
 
-def _without_code(markdown: str) -> str:
-    """Leave out code: lines that are indented, and what stands between equal runs of backticks."""
-    runs = list(_BACKTICKS.finditer(markdown))
-    next_equal: dict[int, int] = {}  # by index of a run: the next one of the same length
-    latest: dict[int, int] = {}
-    for index in range(len(runs) - 1, -1, -1):
-        length = len(runs[index][0])
-        if length in latest:
-            next_equal[index] = latest[length]
-        latest[length] = index
-    kept, position, index = [], 0, 0
-    while index < len(runs):
-        if index in next_equal:
-            kept.append(markdown[position : runs[index].start()])
-            index = next_equal[index]
-            position = runs[index].end()
-        index += 1
-    return _INDENTED.sub("", "".join((*kept, markdown[position:])))
+def _holds_html(markdown: str) -> bool:
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": _DEEPEST_MARKDOWN})
+    tokens = parser.enable(["table", "strikethrough"]).parse(markdown[:_LONGEST_MARKDOWN])
+    kinds = {part.type for token in tokens for part in (token, *(token.children or ()))}
+    return bool(kinds & {"html_block", "html_inline"})
 
 
 def _named(value: Any, name: str, where: str) -> Iterator[tuple[str, Any]]:
