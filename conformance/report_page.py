@@ -59,7 +59,7 @@ def to_page(run: Run) -> str:
         ],
         areas=_areas(run),
         headline=_headline(run),
-        good=not run.failed("SHALL") and not run.untried,
+        tone=_tone(run),
         total=len(run.results),
     )
 
@@ -94,9 +94,19 @@ def _headline(run: Run) -> str:
     if not tried:
         return "No SHALL rule could be tried."
     weaker = [f"{count} of level {level}" for level, count in broken.items() if count]
-    return f"All {tried} SHALL rules that apply are kept" + (
-        f"; not kept: {', '.join(weaker)}." if weaker else ", and every weaker rule too."
+    unseen = " No card was seen, and no rule about cards was tried." if run.without_cards else ""
+    return (
+        f"All {tried} SHALL rules that apply are kept"
+        + (f"; not kept: {', '.join(weaker)}." if weaker else ", and every weaker rule too.")
+        + unseen
     )
+
+
+def _tone(run: Run) -> str:
+    """Return the colour of the outcome as a class of the page."""
+    if run.failed("SHALL") or run.untried:
+        return "bad"
+    return "partial" if run.without_cards else "good"
 
 
 def _count(run: Run, level: Level, verdict: str) -> int:

@@ -86,6 +86,9 @@ def print_run(console: Console, run: Run, *, everything: bool = False) -> None:
     if failed := run.facts.get("Not prefetched"):
         said = f"The FHIR server gave nothing for some templates of the service: {failed}."
         console.print(said, highlight=False, markup=False, soft_wrap=True)
+    if run.without_cards:
+        said = "No card was seen: the rules about cards were not tried. Does the patient give any?"
+        console.print(said, highlight=False, soft_wrap=True)
     if refused := _refused_unseen(run):
         console.print(refused, highlight=False, soft_wrap=True)
 

@@ -9,7 +9,9 @@ from statistics import median
 from conformance import VERSION
 from conformance.bounded import NoAnswer
 from conformance.endpoint import JWKS_PATH
-from conformance.session import Session
+from conformance.session import NotRunnable, Session
+
+NO_CARDS = "none seen"
 
 
 def facts_of(session: Session) -> Mapping[str, str]:
@@ -32,6 +34,7 @@ def facts_of(session: Session) -> Mapping[str, str]:
         "Patient": patient,
         "Data": _data(session),
         **_not_prefetched(session),
+        **_cards(session),
         "Feedback": "sent" if target.feedback else "not sent",
         "Browser origin": target.cors_origin or "none",
         "Time of an answer": _times(session),
@@ -56,6 +59,17 @@ def _data(session: Session) -> str:
 def _not_prefetched(session: Session) -> Mapping[str, str]:
     failed = [f"{key} (status {status})" for key, status in session.not_prefetched.items()]
     return {"Not prefetched": ", ".join(failed)} if failed else {}
+
+
+def _cards(session: Session) -> Mapping[str, str]:
+    """Say how many cards the rules about cards could look at, where a hook was answered at all."""
+    if not session.hook_was_answered:
+        return {}
+    try:
+        seen = len(session.cards)
+    except NotRunnable:
+        return {}
+    return {"Cards": f"{seen} in the first answer" if seen else NO_CARDS}
 
 
 def _software(session: Session) -> str:

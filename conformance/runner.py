@@ -22,7 +22,7 @@ from conformance.exchange import Wire
 from conformance.expectations import Findings
 from conformance.json_path import BadPath
 from conformance.plain_text import broken_by, plain
-from conformance.run_facts import facts_of
+from conformance.run_facts import NO_CARDS, facts_of
 from conformance.session import NotRunnable, Session
 from conformance.steps import asks_for_fetching, run_step
 from conformance.target import Target
@@ -65,6 +65,11 @@ class Run:
     def count(self, verdict: Verdict) -> int:
         """Return how many cases got the verdict."""
         return Counter(result.verdict for result in self.results)[verdict]
+
+    @property
+    def without_cards(self) -> bool:
+        """Whether the hook was answered and there was no card that a rule could look at."""
+        return self.facts.get("Cards") == NO_CARDS
 
     def failed(self, least: Level) -> bool:
         """Say whether a case failed or broke that asks at least as strongly as ``least``."""

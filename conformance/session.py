@@ -132,6 +132,11 @@ class Session:
         self.endpoint.start("plain")
         return self.post(self.service_url, self.hook_request(), "POST cds-services/{id}")
 
+    @property
+    def hook_was_answered(self) -> bool:
+        """Whether ``baseline`` is known already; asking for it would send the hook request."""
+        return "baseline" in vars(self)
+
     @cached_property
     def fetches(self) -> bool:
         """Whether the service asks our FHIR endpoint for what is not prefetched; tried once."""

@@ -116,6 +116,19 @@ def test_all_reports_say_the_same(untitled_service: str, tmp_path: Path) -> None
     assert "src=" not in page
 
 
+def test_a_run_without_any_card_says_so(tmp_path: Path) -> None:
+    def silent(answer: dict) -> dict:
+        return {"cards": []} if "cards" in answer else answer
+
+    page = tmp_path / "page"
+    with running(CorrectService(Agreement(), "missing-jwt", change=silent)) as base:
+        result = run("--service", base, "--no-jwt", "--html", page)
+    assert result.exit_code == 0, result.output
+    assert "No card was seen" in result.output
+    assert "No card was seen, and no rule about cards was tried.</h1>" in page.read_text()
+    assert 'class="panel outcome partial"' in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -20,6 +20,7 @@ NOT_PASSED = {
     "system-actions-have-a-type": "omit",  # it has none by 3.0
     "system-actions-are-an-array": "omit",
     "action-selection-behavior-is-one-of-three": "omit",  # only to clients that read it
+    "dependent-template-comes-later": "omit",  # no template depends on another
 }
 OF_OTHER_HOOKS = {
     "patient-view": {"encounter-hook-without-encounter-is-refused"},
@@ -80,6 +81,24 @@ def test_what_a_client_may_not_read_is_a_fault_of_two_rules() -> None:
 def test_a_wider_fault_is_found_by_its_cases_alone(broken: str) -> None:
     run = run_suite(broken, time_budget_ms=10_000.0)
     assert {one.case.id for one in run.results if one.verdict in ("fail", "error")} == WIDER[broken]
+
+
+def test_without_cards_and_templates_no_rule_about_them_is_kept() -> None:
+    """What met nothing to judge is omitted, or a service that says nothing would keep all rules."""
+
+    def silent(answer: dict[str, Any]) -> dict[str, Any]:
+        for service in answer.get("services", ()):
+            del service["prefetch"], service["extension"]
+        return {"cards": []} if "cards" in answer else answer
+
+    judged = {"prefetch", "detail", "extensions", "uuids", "templates", "one-suggestion", "auto"}
+    for version in ("2.0.1", "3.0"):
+        run = run_suite(version=version, change=silent)
+        about = [one for one in run.results if one.case.id.startswith((*judged, "card-", "same"))]
+        assert {one.verdict for one in about} == {"omit"}, version
+        assert run.facts["Cards"] == "none seen"
+    assert run_suite(among={"detail-is-a-string"}).facts["Cards"] == "2 in the first answer"
+    assert "Cards" not in run_suite(among={"services-have-title"}).facts
 
 
 def test_cards_that_change_as_data_get_older_are_the_same() -> None:
