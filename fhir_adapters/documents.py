@@ -84,7 +84,7 @@ def read_document(resource: Resource, position: int = 0) -> Document | ReportLin
     kind = text_of(resource.get("resourceType"))
     identity = text_of(resource.get("id"))
     source = f"{kind}/{identity}" if identity else f"{kind}#{position}"
-    refusal = _refusal(resource, kind, source)
+    refusal = document_refusal(resource, kind, source)
     if refusal is not None:
         return refusal
     return Document(
@@ -114,7 +114,8 @@ def _statuses(resource: Resource) -> list[str]:
     return [text_of(resource.get(key)).lower() for key in ("status", "docStatus")]
 
 
-def _refusal(resource: Resource, kind: str, source: str) -> ReportLine | None:
+def document_refusal(resource: Resource, kind: str, source: str) -> ReportLine | None:
+    """Return why a document may not be used at all, None if it may."""
     if kind not in DOCUMENT_TYPES:
         return ReportLine(source, "type", f"{source}: not a clinical document")
     status, doc_status = _statuses(resource)

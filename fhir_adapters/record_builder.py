@@ -12,9 +12,10 @@ from fhir_adapters.chart import Chart, Resource
 from fhir_adapters.codes import CodeTable, standard_codes
 from fhir_adapters.demographics import read_demographics
 from fhir_adapters.devices import device_of_metrics, name_of_device
-from fhir_adapters.documents import DOCUMENT_TYPES
+from fhir_adapters.documents import DOCUMENT_TYPES, document_refusal
 from fhir_adapters.errors import NoPatient, WrongPatient
 from fhir_adapters.notes import read_notes
+from fhir_adapters.observation_refusal import observation_refusal
 from fhir_adapters.reading_log import ReadingLog
 from fhir_adapters.stays import read_stay
 from fhir_adapters.subjects import Ownership
@@ -136,7 +137,9 @@ def _sort_resource(
     if kind == "Observation":
         parts.observations.append((source, resource))  # type: ignore[arg-type]  # a dict
         if "contained" in resource:
-            parts.observations.extend(_contained(resource, source))
+            if "contained" in resource:
+                line = document_refusal(resource, kind, source)
+                _sort_contained(parts, resource, source, line.reason if line else None, log)
         return
     check_version(resource, kind, source)
     if kind in DOCUMENT_TYPES or kind == "Encounter":
@@ -147,7 +150,8 @@ def _sort_resource(
             parts.encounters[source] = resource
         else:
             parts.documents.append(resource)
-            parts.observations.extend(_contained(resource, source))
+            refusal = observation_refusal(resource, parts.ownership)
+            _sort_contained(parts, resource, source, refusal and refusal[0], log)
         return
     parts.ownership.refuse_other_patients(resource, source)
     if kind == "Binary":
@@ -158,17 +162,28 @@ def _sort_resource(
         parts.devices[source] = resource
 
 
-def _contained(resource: Resource, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the Observations inside a resource; they share its subject and times if without.
+def _sort_contained(
+    parts: _Parts, resource: Resource, source: str, refused: str | None, log: ReadingLog
+) -> None:
+    """Take the Observations inside a resource; ``refused``: why it may not be used itself.
 
     Results inside a retracted report are retracted with it.
     """
     contained = resource.get("contained")
-    withdrawn = resource.get("status") in ("entered-in-error", "cancelled")
-    for inner in contained if isinstance(contained, list) and not withdrawn else []:
+    for inner in contained if isinstance(contained, list) else []:
         if isinstance(inner, dict) and inner.get("resourceType") == "Observation":
             identity = inner.get("id")
             reference = f"{source}#{identity if isinstance(identity, str) else ''}"
+    for reference, inner in _contained(resource, source):
+        if refused:
+            sentence = f"{source}, which contains it, may not be used"
+            log.leave_out(reference, refused, sentence)
+        else:
+            parts.observations.append((reference, inner))
+
+
+def _contained(resource: Resource, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the Observations inside a resource; they share its subject and times if without."""
             yield (
                 reference,
                 {"subject": resource.get("subject"), **_time_of(resource, inner), **inner},

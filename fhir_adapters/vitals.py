@@ -15,17 +15,14 @@ from fhir_adapters.coded_elements import coded_elements
 from fhir_adapters.codes import CodeTable, Variable, load_variables
 from fhir_adapters.devices import ChannelCollector, device_of, is_device_observation
 from fhir_adapters.measurement_quality import is_faulty, is_oximeter_status, unusable_status
+from fhir_adapters.observation_refusal import observation_refusal
 from fhir_adapters.quantities import canonical_number, implausible_sentence
-from fhir_adapters.reading_log import ReadingLog, quoted
+from fhir_adapters.reading_log import ReadingLog
 from fhir_adapters.reference_ranges import NO_RANGE, reference_range
 from fhir_adapters.sampled_data import Floats, UnreadableSamples, read_samples, samples_start_s
 from fhir_adapters.subjects import Ownership
 from fhir_adapters.times import Moment, effective_moment, parse_moment, proof_of_existence
-from fhir_adapters.usual_observations import (
-    USED_STATUSES,
-    UsualObservations,
-    interpretation_code,
-)
+from fhir_adapters.usual_observations import UsualObservations, interpretation_code
 from fhir_adapters.values import Unreadable, plain_quantity, read_value
 from fhir_adapters.versions import check_observation_version
 from model.record import Measurement
@@ -73,9 +70,9 @@ class ObservationReader:
         status = not elements and is_oximeter_status(observation.get("code"))
         if not elements and not status:
             return
-        objection = self._objection(observation)
-        if objection:
-            self._log.leave_out(source, *objection)
+        refusal = observation_refusal(observation, self._ownership)
+        if refusal:
+            self._log.leave_out(source, *refusal)
             return
         device = self._device(observation)
         if status:
@@ -116,20 +113,6 @@ class ObservationReader:
     def channels(self) -> ChannelCollector:
         """The device points read so far."""
         return self._channels
-
-    def _objection(self, observation: dict[str, Any]) -> tuple[str, str] | None:
-        status = observation.get("status")
-        if type(status) is not str or (
-            status not in USED_STATUSES and status.strip().casefold() not in USED_STATUSES
-        ):
-            return "status", f"status {quoted(status)} is not used"
-        if observation.get("modifierExtension"):
-            return "modifier", "it has a modifierExtension that is not known"
-        if observation.get("implicitRules"):
-            return "modifier", "it has implicitRules that are not known"
-        if observation.get("focus") and self._ownership.about_somebody_else(observation):
-            return "focus", "its focus is not the patient"
-        return None
 
     def _device(self, observation: dict[str, Any]) -> str | None:
         """Return the device's label ("" if unnamed) for a device Observation, else ``None``."""
