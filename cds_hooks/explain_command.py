@@ -108,11 +108,16 @@ def chart_of_bundle(path: Path, patient_id: str | None) -> Chart:
 
 
 def explained(
-    chart: Chart, moment: datetime, checkpoint: Path | None, codes: CodeTable | None = None
+    chart: Chart,
+    moment: datetime,
+    checkpoint: Path | None,
+    codes: CodeTable | None = None,
+    *,
+    live: bool,
 ) -> Explained:
-    """Predict and explain. Raises ChartError and ModelError."""
+    """Predict and explain; ``live``: the moment is now. Raises ChartError and ModelError."""
     settings = Settings(show_low_risk=True)
-    record = build_record(chart, moment, codes=codes)
+    record = build_record(chart, moment, codes=codes, live=live)
     prediction, explanation = load_predictor(checkpoint or settings.checkpoint)(record)
     written = write_card(prediction, explanation, record.report, settings, lambda _: _NO_PAGE)
     return Explained(record, prediction, explanation, written)

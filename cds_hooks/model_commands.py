@@ -120,7 +120,7 @@ def explain(
         chart = chart_of_server(fhir, patient_id, token, moment, codes, backend)
     elif bundle is not None:
         chart = chart_of_bundle(bundle, patient_id)
-    result = explained(chart, moment, checkpoint, codes)
+    result = explained(chart, moment, checkpoint, codes, live=at is None)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
     else:

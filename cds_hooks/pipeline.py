@@ -89,7 +89,7 @@ class Adviser:
         with self._fhir(request, caller, deadline) as fhir, stage("chart"):
             chart = gather(request, service.prefetch, fhir, stage)
         with stage("record"), _as_refusals():
-            record = build_record(chart, request.arrived_at, codes=self.codes)
+            record = build_record(chart, request.arrived_at, codes=self.codes, live=True)
         with stage("model"):
             prediction, explanation = self.predictor(record, deadline_s=deadline.at_s)
         with stage("card"):

@@ -223,5 +223,5 @@ def _record(
     chart: Chart, moment: Moment, now: datetime, codes: CodeTable | None
 ) -> PatientRecord | None:
     if isinstance(moment, datetime):
-        return build_record(chart, moment, codes=codes)
+        return build_record(chart, moment, codes=codes, live=moment == now)
     return record_at_last_moment(chart, now, codes=codes)

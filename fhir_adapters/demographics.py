@@ -1,4 +1,4 @@
-"""Who the patient is at prediction time: age and administrative sex from the Patient resource."""
+"""Who the patient is at prediction time, from the Patient resource: age, sex, whether alive."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 from fhir_adapters.chart import Resource
 from fhir_adapters.reading_log import ReadingLog
+from fhir_adapters.times import surely_later
 from model.record import Demographics, Sex
 
 OLDEST_YEARS = 125.0
@@ -21,15 +22,37 @@ _SEXES: dict[str, Sex] = {
 
 
 def read_demographics(
-    patient: Resource, source: str, prediction_time: datetime, log: ReadingLog
+    patient: Resource,
+    source: str,
+    prediction_time: datetime,
+    log: ReadingLog,
+    *,
+    live: bool = False,
 ) -> Demographics:
-    """Read age and sex; what cannot be read is reported and stays unknown."""
+    """Read age and sex; what cannot be read is reported and stays unknown.
+
+    Whether the patient has died is read only for a ``live`` prediction.
+    """
     gender = patient.get("gender")
     sex = _SEXES.get(gender.lower()) if isinstance(gender, str) else None
     if sex is None and gender is not None:
         log.leave_out(source, "value", "its gender is none of the codes of the standard")
     _report_merge(patient, source, log)
-    return Demographics(source, _age_years(patient, source, prediction_time, log), sex or "unknown")
+    return Demographics(
+        source,
+        _age_years(patient, source, prediction_time, log),
+        sex or "unknown",
+        deceased=live and _has_died(patient, prediction_time),
+    )
+
+
+def _has_died(patient: Resource, now: datetime) -> bool:
+    """Whether the chart states a death, and not one that is still to come in every time zone.
+
+    A date alone counts on its day, and a time that cannot be read counts: the death is stated.
+    """
+    time = patient.get("deceasedDateTime")
+    return patient.get("deceasedBoolean") is True or bool(time and not surely_later(time, now))
 
 
 def _age_years(

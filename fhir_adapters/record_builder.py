@@ -30,12 +30,15 @@ def build_record(
     *,
     codes: CodeTable | None = None,
     allow_pdf: bool = False,
+    live: bool = False,
 ) -> PatientRecord:
     """Read the chart into a record that holds nothing later than ``prediction_time``.
 
     ``codes`` may hold a site's own codes beside the standard ones (`concept_map.py`). Notes that
     are PDF only are left out and reported unless ``allow_pdf``: reading them may take seconds,
-    which a hook does not have, and training must see what serving sees. Raises NoPatient,
+    which a hook does not have, and training must see what serving sees. ``live`` says that
+    ``prediction_time`` is now: only then do a death and a status that the chart states count.
+    Of a past moment they say nothing, and would tell the outcome. Raises NoPatient,
     WrongPatient or UnsupportedFhirVersion; whatever else is wrong with a resource leaves out that
     resource or value, with a sentence in the record's report.
     """
@@ -69,12 +72,12 @@ def build_record(
     log.values_used["note"] = sum(len(note.sentences) for note in notes.notes)
     log.values_used["device"] = sum(len(one.times_s) for one in series)
     return PatientRecord(
-        demographics=read_demographics(parts.patient, source, prediction_time, log),
+        demographics=read_demographics(parts.patient, source, prediction_time, log, live=live),
         prediction_time=prediction_time,
         measurements=measurements,
         notes=notes.notes,
         device_series=series,
-        stay=read_stay(parts.encounters, chart.encounter_id, prediction_time, log),
+        stay=read_stay(parts.encounters, chart.encounter_id, prediction_time, log, live=live),
         report=log.report(),
     )
 

@@ -13,6 +13,8 @@ from model.record import Stay
 
 # Not begun, never took place, or recorded for the wrong patient.
 UNUSED_STATUSES = frozenset({"cancelled", "entered-in-error", "planned", "discontinued"})
+# Over, whatever its period says: the words of R4 and of R5.
+_ENDED_STATUSES = frozenset({"finished", "completed", "discharged"})
 # Classes of a stay in hospital come first when no encounter was named.
 _INPATIENT_CLASSES = ("IMP", "ACUTE", "NONAC", "EMER", "OBSENC", "SS")
 
@@ -44,11 +46,14 @@ def read_stay(
     encounter_id: str | None,
     prediction_time: datetime,
     log: ReadingLog,
+    *,
+    live: bool = False,
 ) -> Stay | None:
     """Return the named encounter, else the patient's latest stay that had begun, if any.
 
     ``encounters`` are the patient's own, by reference. The end of the stay is not read: before
-    the prediction time it is not known, and it would tell the outcome.
+    the prediction time it is not known, and it would tell the outcome. Nor is a status that says
+    that it is over, unless the prediction is ``live``: the status is that of today.
     """
     stays: dict[str, Stay] = {}
     for source, encounter in encounters.items():
@@ -59,10 +64,14 @@ def read_stay(
         named = f"Encounter/{encounter_id.rpartition('/')[2]}"
         if named not in stays:
             log.add_incomplete(named, "missing", "the encounter of the request cannot be used")
-        elif not _is_running(encounters[named], prediction_time):
+        elif not _is_running(encounters[named], prediction_time, live=live):
             log.remark(named, "ended", "the encounter of the request ended before prediction time")
         return stays.get(named)
-    running = [s for s in stays.values() if _is_running(encounters[s.source], prediction_time)]
+    running = [
+        stay
+        for stay in stays.values()
+        if _is_running(encounters[stay.source], prediction_time, live=live)
+    ]
     return max(running, key=_stay_rank, default=None)
 
 
@@ -98,7 +107,9 @@ def _bound(encounter: Resource, end: str) -> object:
     return None
 
 
-def _is_running(encounter: Resource, prediction_time: datetime) -> bool:
+def _is_running(encounter: Resource, prediction_time: datetime, *, live: bool) -> bool:
+    if live and encounter.get("status") in _ENDED_STATUSES:
+        return False
     end = parse_moment(_bound(encounter, "end"))
     return end is None or end.latest >= prediction_time
 

@@ -1,7 +1,7 @@
 """Whether the model may speak about a patient: asked before any risk is stated.
 
-Adult, inpatient, enough data, and data like those of training. A failed check gives a sentence
-for the card instead of a risk; a warning is a sentence beside the risk.
+Alive, adult, inpatient, enough data, and data like those of training. A failed check gives a
+sentence for the card instead of a risk; a warning is a sentence beside the risk.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ AGE_OF_LAST: Final = STRUCTURED_STATS.index("hours_since_last")
 PATCH_MEAN: Final = PATCH_STATS.index("mean")
 FEWEST_OUTSIDE: Final = 3  # one or two odd values are a patient, not another population
 # How the sentence of each reason begins, by the word that counts it.
+DECEASED: Final = "The chart says that the patient has died"
 AGE_UNKNOWN: Final = "The chart does not state the patient's age"
 UNDER_AGE: Final = "The model is for adults"
 NOT_INPATIENT: Final = "The model is for inpatients"
 TOO_LITTLE: Final = "Too little data"
 UNLIKE: Final = "Unlike the training data"
 CODES: Final = {
+    "deceased": DECEASED,
     "age-unknown": AGE_UNKNOWN,
     "under-age": UNDER_AGE,
     "not-inpatient": NOT_INPATIENT,
@@ -112,8 +114,10 @@ def central_range(values: Floats) -> tuple[float, float]:
 
 
 def check_patient(record: PatientRecord) -> tuple[list[str], list[str]]:
-    """Return reasons against, and warnings, that need no tokens: adult, inpatient."""
+    """Return reasons against, and warnings, that need no tokens: alive, adult, inpatient."""
     reasons, warnings = [], []
+    if record.demographics.deceased:
+        reasons.append(f"{DECEASED}.")
     age = record.demographics.age_years
     if age is None:
         reasons.append(f"{AGE_UNKNOWN}; the model is for adults.")

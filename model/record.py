@@ -78,6 +78,7 @@ class Demographics:
     source: str  # "Patient/1"
     age_years: float | None = None
     sex: Sex = "unknown"  # administrative gender
+    deceased: bool = False  # only ever true of a live prediction: of a past one it is the outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ STATES = {
     "uncertain": "estimate, and the model says that it is uncertain",
     "too-little-data": "no estimate: too little data",
     "out-of-distribution": "no estimate: unlike the training data",
+    "deceased": "no estimate: the patient has died",
     "not-inpatient": "no estimate: not an inpatient",
     "under-age": "no estimate: not an adult",
     "age-unknown": "no estimate: age not known",

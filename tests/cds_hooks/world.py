@@ -52,6 +52,8 @@ class LinearPredictor:
         self, record: PatientRecord, *, deadline_s: float | None = None
     ) -> tuple[Prediction, Explanation | None]:
         self.records.append(record)
+        if record.demographics.deceased:
+            return _prediction(record, (), ("The patient has died.",)), None
         age = record.demographics.age_years
         if age is not None and age < 18:
             return _prediction(record, (), ("The patient is younger than 18 years.",)), None

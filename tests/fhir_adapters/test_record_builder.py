@@ -327,6 +327,35 @@ def test_administrative_sex(gender: Any, sex: str, reported: bool) -> None:
     assert bool(record.report.left_out) is reported
 
 
+@pytest.mark.parametrize(
+    ("changes", "deceased"),
+    [
+        ({}, False),
+        ({"deceasedBoolean": False}, False),
+        ({"deceasedBoolean": True}, True),
+        ({"deceasedDateTime": "2026-03-02T12:00:00Z"}, True),
+        ({"deceasedDateTime": "2026-03-02T12:00:01Z"}, False),
+        ({"deceasedDateTime": "2026-03-02T13:30:00+02:00"}, True),
+        ({"deceasedDateTime": "2026-03-02T11:30:00-02:00"}, False),
+        ({"deceasedDateTime": "2026-03-02T23:00:00"}, True),  # 09:00 UTC in the first time zone
+        ({"deceasedDateTime": "2026-03-01"}, True),
+        ({"deceasedDateTime": "2026-03-02"}, True),
+        ({"deceasedDateTime": "2026-03-03"}, True),  # which has begun in the first time zones
+        ({"deceasedDateTime": "2026-03-04"}, False),
+        ({"deceasedDateTime": "2026-03"}, True),
+        ({"deceasedDateTime": "2026"}, True),
+        ({"deceasedDateTime": "2027"}, False),
+        ({"deceasedDateTime": "last night"}, True),
+        ({"deceasedDateTime": None}, False),
+    ],
+)
+def test_a_death_counts_for_a_live_prediction_only(changes: dict[str, Any], deceased: bool) -> None:
+    """Of a past prediction time it is the outcome."""
+    chart = Chart("p1", (patient(**changes),))
+    assert build_record(chart, PREDICTION_TIME, live=True).demographics.deceased is deceased
+    assert build_record(chart, PREDICTION_TIME).demographics.deceased is False
+
+
 def test_merged_patient_is_a_completeness_warning() -> None:
     record = read_patient(link=[{"type": "replaced-by", "other": OTHER}, 5])
     assert [line.reason for line in record.report.incomplete] == ["merged"]
@@ -392,6 +421,28 @@ def test_end_of_the_stay_is_not_read() -> None:
     """It is not known at prediction time, and would tell the outcome."""
     ended = {**ENCOUNTER["period"], "end": "2026-03-09T00:00:00Z"}
     assert read({**ENCOUNTER, "period": ended, "status": "finished"}).stay == read(ENCOUNTER).stay
+
+
+@pytest.mark.parametrize("status", ["finished", "completed", "discharged"])
+def test_a_status_that_ends_the_stay_counts_for_a_live_prediction_only(status: str) -> None:
+    """Retrospective data hold finished encounters as a rule; the status is that of today."""
+    over = {**ENCOUNTER, "status": status}
+    named, alone = chart(over, encounter_id="e1"), chart(over)
+    live = build_record(named, PREDICTION_TIME, live=True)
+    assert [line.reason for line in live.report.remarks] == ["ended"]
+    assert live.stay is not None
+    assert build_record(alone, PREDICTION_TIME, live=True).stay is None
+    for one in (named, alone):
+        past = build_record(one, PREDICTION_TIME)
+        assert (past.stay, past.report.remarks) == (live.stay, ())
+
+
+@pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])
+def test_a_named_encounter_that_took_no_place_is_missing(status: str) -> None:
+    over = chart({**ENCOUNTER, "status": status}, encounter_id="e1")
+    record = build_record(over, PREDICTION_TIME, live=True)
+    assert record.stay is None
+    assert [line.reason for line in record.report.incomplete] == ["missing"]
 
 
 @pytest.mark.parametrize(

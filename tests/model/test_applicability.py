@@ -49,6 +49,10 @@ def test_a_usual_adult_inpatient_passes(rules):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        (
+            {"demographics": Demographics("Patient/1", 60.0, deceased=True)},
+            "The chart says that the patient has died.",
+        ),
         ({"demographics": Demographics("Patient/1", 17.9)}, "under 18 years old"),
         ({"demographics": Demographics("Patient/1")}, "does not state the patient's age"),
         ({"stay": Stay("Encounter/1", "AMB")}, "the encounter is of class AMB (ambulatory)."),
@@ -64,6 +68,7 @@ def test_other_patients_are_refused_with_the_reason(changes, reason):
 
 def test_each_reason_has_a_word_that_counts_it(rules):
     changes = (
+        ({"demographics": Demographics("Patient/1", 60.0, deceased=True)}, "deceased"),
         ({"demographics": Demographics("Patient/1")}, "age-unknown"),
         ({"demographics": Demographics("Patient/1", 17.9)}, "under-age"),
         ({"stay": Stay("Encounter/1", "AMB")}, "not-inpatient"),
