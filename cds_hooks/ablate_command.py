@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -116,7 +115,7 @@ def _planted(plan: AblationPlan) -> AblationData:
         MiniLMEncoder(threads=1).encode,
         stays=plan.stays,
         test_stays=plan.test_stays,
-        explained=plan.explained,
+        explained=min(plan.explained, plan.test_stays),
     )
 
 
@@ -138,10 +137,3 @@ def _open_data(places: Places, plan: AblationPlan) -> AblationData:
     return AblationData(
         name, training, tuning.with_view(*MAIN_VIEWS), test, min(plan.explained, len(test))
     )
-
-
-def arm_names() -> Sequence[str]:
-    """Return the names of all arms."""
-    from model.training.ablation_arms import ARMS
-
-    return [arm.name for arm in ARMS]

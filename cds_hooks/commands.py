@@ -13,6 +13,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from cds_hooks.errors import ServiceError
+from fhir_adapters.datasets.labelled import DataSetError
 from fhir_adapters.errors import FhirError
 from model.errors import ModelError
 
@@ -38,10 +39,12 @@ def in_one_sentence(command: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
-        except (ServiceError, FhirError, ModelError) as exc:
+        except (ServiceError, FhirError, DataSetError, ModelError) as exc:
             raise click.ClickException(str(exc)) from exc
-        except FileNotFoundError as exc:  # data that a user named
-            raise click.ClickException(str(exc)) from exc
+        except OSError as exc:  # of a file that a user named
+            if exc.filename is None:  # of a pipe or a socket: nobody's file
+                raise
+            raise click.ClickException(f"{exc.filename}: {exc.strerror}.") from exc
         except SQLAlchemyError as exc:
             first_line = str(exc).splitlines()[0]
             raise click.ClickException(f"The database cannot be used: {first_line}") from exc

@@ -35,7 +35,7 @@ from cds_hooks.edge_packages import copy_packages
 from cds_hooks.edge_texts import README, SETTINGS, STARTER, TRIAL
 from cds_hooks.errors import CommandError
 from fhir_adapters.datasets.sample_patients import sample_charts
-from model.checkpoint import ENCODER
+from model.checkpoint import ENCODER, load_checkpoint
 from model.exported_encoder import MANIFEST, encoder_files, own_encoder
 from model.predictor import load_predictor
 from model.sentence_encoder import PACKAGE
@@ -65,6 +65,7 @@ def export_edge(job: EdgeExport, say: Say) -> Path:
     """Write the folder and test it. Raises CommandError and ModelError."""
     if job.target.exists():
         raise CommandError(f"{job.target} exists already; name a new folder, or remove it")
+    load_checkpoint(job.checkpoint)  # its faults are told of the folder that was named, not a copy
     new = job.target.with_name(f"{job.target.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)

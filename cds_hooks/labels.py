@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cds_hooks.errors import LabelsUnusable
-from cds_hooks.outcome_tasks import COLUMN, OutcomeTask, tasks_of_columns
+from cds_hooks.outcome_tasks import COLUMN, OutcomeTask, faults_of, tasks_of_columns
 
 REQUIRED = ("patient_id", "prediction_time")
 OPTIONAL = ("encounter_id", "group", "site")
@@ -94,8 +94,11 @@ def told(path: Path, faults: Sequence[str]) -> str:
 def _rows(reader: Iterator[list[str]], reading: _Reading) -> Iterator[Label]:
     faults = reading.faults
     names = [name.strip() for name in next(reader, [])]
+    named_by_file = not reading.tasks
     reading.tasks = reading.tasks or tasks_of_columns(names)
     wrong = list(_header_faults(names, [task.column for task in reading.tasks]))
+    if named_by_file and reading.tasks and not wrong:
+        wrong = [f"line 1: {fault}; word them with --tasks." for fault in faults_of(reading.tasks)]
     faults += wrong
     if wrong:
         return

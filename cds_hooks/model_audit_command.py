@@ -47,6 +47,7 @@ def audit(places: AuditPlaces, *, quick: bool = False, console: Console | None =
     from model.training.export import WEIGHTS
 
     console = console or Console(stderr=True)
+    places.output.mkdir(parents=True, exist_ok=True)  # before an hour of work, not after it
     predictor = load_predictor(places.checkpoint, threads=1)
     records, source = _records(places)
     tokens = _usable(predictor, records, console)
@@ -76,7 +77,6 @@ def audit(places: AuditPlaces, *, quick: bool = False, console: Console | None =
         "quick": quick,
     }
     document = audit_document(about, lines, rows)
-    places.output.mkdir(parents=True, exist_ok=True)
     (places.output / JSON).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     write_audit_page(places.output / PAGE, about, lines, rows)
     console.print(audit_table(lines, f"Audit of {about['model']}: {len(rows)} records, {source}"))

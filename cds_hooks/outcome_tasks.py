@@ -81,13 +81,14 @@ def read_tasks(path: Path) -> tuple[OutcomeTask, ...]:
         tasks = read_table(_TaskFile, read_toml(path), "").tasks
     except SettingsError as exc:
         raise LabelsUnusable(f"{path}: {str(exc).removeprefix(f'{path}: ')}.") from exc
-    faults = [f"{path}: {fault}." for fault in _faults(tasks)]
+    faults = [f"{path}: {fault}." for fault in faults_of(tasks)]
     if faults:
         raise LabelsUnusable("\n".join(faults))
     return tuple(replace(one, column=one.column or f"{_PREFIX}{one.name}") for one in tasks)
 
 
-def _faults(tasks: Sequence[OutcomeTask]) -> Iterator[str]:
+def faults_of(tasks: Sequence[OutcomeTask]) -> Iterator[str]:
+    """Yield what is wrong with tasks: their number, names, lengths, what two of them share."""
     if not 1 <= len(tasks) <= MOST_TASKS:
         yield f"expected 1 to {MOST_TASKS} [[tasks]], found {len(tasks)}"
     for number, task in enumerate(tasks):

@@ -36,6 +36,10 @@ def check_recommendations_command(folder: Path | None) -> None:
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise click.ClickException(f"{folder or 'The shipped library'} has {count}.")
+    if not files:
+        raise click.ClickException(
+            f"{folder} holds no PlanDefinition and no ActivityDefinition in a .json file."
+        )
     steps = steps_of([*read_folder(SHIPPED)[0], *files])
     own = {file.resource["id"] for file in files} if folder else set()
     today, warned = datetime.now(UTC).date(), 0

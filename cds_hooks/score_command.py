@@ -31,7 +31,7 @@ from cds_hooks.score_tally import Tally, write_summary
 from cds_hooks.score_workers import processes, this_process
 from cds_hooks.settings import Settings
 from cds_hooks.site_codes import site_codes
-from fhir_adapters.bulk import BulkProgress, IndexedExport, index_export
+from fhir_adapters.bulk import BulkProgress, IndexedExport, file_states, index_export
 from model.predictor import Predictor, load_predictor
 from model.record import ReportLine
 
@@ -75,7 +75,12 @@ class ScoreRequest:
     @property
     def summary(self) -> Path:
         """The file with the counts."""
-        return self.results.with_name(f"{self.results.stem}.summary.json")
+        return summary_of(self.results)
+
+
+def summary_of(results: Path) -> Path:
+    """Return where the counts of a run stand."""
+    return results.with_name(f"{results.stem}.summary.json")
 
 
 def score(asked: ScoreRequest, console: Console | None = None) -> Tally:
@@ -138,13 +143,11 @@ def score_with(
     parquet: Path | None = None,
 ) -> Tally:
     """Score an export with a loaded model; other processes load theirs by ``workers``."""
-    for path in (results, left_out, parquet):
-        if path is not None and bulk.resolve() in path.resolve().parents:
-            raise ResultsUnusable(f"{path} lies in the export and would be read with it.")
+    _check_places(bulk, results, left_out, parquet)
     site_codes(concept_map)  # a faulty file is said before anything is made
     tally = Tally()
     show = on_progress or _unseen
-    terms = _terms(predictor, prediction_time, left_out, concept_map)
+    terms = _terms(predictor, bulk, prediction_time, left_out, concept_map)
     with ScoreFiles(results, left_out, terms, tally.count) as files:
         tally.from_earlier_run = tally.patients
         with index_export(bulk, files.work / "index", on_progress=show) as export:
@@ -217,13 +220,28 @@ def _workers(asked: ScoreRequest, load: Load) -> Workers:
     return Workers(count, processes if count > 1 else None, load)
 
 
+def _check_places(bulk: Path, results: Path, left_out: Path, parquet: Path | None) -> None:
+    """Raise ResultsUnusable for a file that would be read with the export or replace another."""
+    summary = summary_of(results)
+    beside = (results.with_name(f"{results.name}.{end}") for end in ("run.json", "work"))
+    taken = {path.resolve() for path in (results, summary, *beside)}
+    for path in filter(None, (results, left_out, parquet)):
+        if bulk.resolve() in path.resolve().parents:
+            raise ResultsUnusable(f"{path} lies in the export and would be read with it.")
+    for path in filter(None, (left_out, parquet)):
+        if path.resolve() in taken:
+            raise ResultsUnusable(f"{path} is needed for something else of this run.")
+        taken.add(path.resolve())
+
+
 def _terms(
     predictor: Predictor,
+    bulk: Path,
     prediction_time: PredictionTime,
     left_out: Path,
     concept_map: Path | None,
 ) -> Terms:
-    """Return what makes two runs the same: model, the site's codes, the moment."""
+    """Return what makes two runs the same: model, the site's codes, the moment, the export."""
     info = predictor.checkpoint.info
     return Terms(
         model=f"{info.name} {info.version}",
@@ -231,6 +249,7 @@ def _terms(
         prediction_time="now" if prediction_time is None else str(prediction_time),
         left_out=left_out.name,
         started=datetime.now(UTC).replace(microsecond=0),
+        files=file_states(bulk),
     )
 
 

@@ -17,9 +17,9 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -36,13 +36,18 @@ _LINES_A_SYNC = 32
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a run was begun with. All but ``started`` have to be the same in a rerun."""
+    """What a run was begun with. All but ``started`` have to be the same in a rerun.
+
+    An export may have got further files: their patients are scored as well. A file that changed
+    may hold newer values of patients whose estimates are written already.
+    """
 
     model: str  # "meam-risk 0.1.0"
     weights_sha256: str
     prediction_time: str  # as asked: "now", "last" or a time
     left_out: str  # name of the second file
     started: datetime  # what "now" stands for
+    files: Mapping[str, Sequence[int]] = field(default_factory=dict)  # size and time of each
 
     def difference(self, earlier: Terms) -> str:
         """Say what differs from an earlier run, "" if nothing does."""
@@ -52,6 +57,11 @@ class Terms:
             return f"it was begun with the prediction time {earlier.prediction_time}"
         if self.left_out != earlier.left_out:
             return f"what was left out stands in {earlier.left_out}"
+        for name, state in earlier.files.items():
+            if name not in self.files:
+                return f"{name} is not in this export"
+            if tuple(self.files[name]) != tuple(state):
+                return f"{name} has changed since, and some of its patients may be written already"
         return ""
 
 
@@ -65,8 +75,6 @@ class ScoreFiles:
 
         Raises ResultsUnusable.
         """
-        if results.resolve() == left_out.resolve():
-            raise ResultsUnusable(f"{results} cannot hold results and what was left out.")
         with ExitStack() as opened:
             lock = _locked(results.with_name(f"{results.name}.run.json"), results)
             opened.callback(os.close, lock)
@@ -224,10 +232,7 @@ def _agreed(lock: int, results: Path, left_out: Path, asked: Terms) -> Terms:
     written = [path for path in (results, left_out) if path.exists() and path.stat().st_size]
     content = os.pread(lock, os.fstat(lock).st_size, 0)
     if not written:
-        document = {"format": FORMAT, **asdict(asked), "started": asked.started.isoformat()}
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, json.dumps(document).encode(), 0)
-        os.fsync(lock)
+        _write_terms(lock, asked)
         return asked
     if not content:
         raise ResultsUnusable(
@@ -240,7 +245,17 @@ def _agreed(lock: int, results: Path, left_out: Path, asked: Terms) -> Terms:
             f"{results} belongs to another run: {difference}. Name another file, or remove it,"
             f" {left_out.name} and {results.name}.run.json."
         )
-    return earlier
+    grown = replace(earlier, files={**earlier.files, **asked.files})
+    _write_terms(lock, grown)
+    return grown
+
+
+def _write_terms(lock: int, terms: Terms) -> None:
+    document = {"format": FORMAT, **asdict(terms), "started": terms.started.isoformat()}
+    content = json.dumps(document).encode()
+    os.pwrite(lock, content, 0)
+    os.ftruncate(lock, len(content))
+    os.fsync(lock)
 
 
 def _read_terms(content: bytes, results: Path) -> Terms:

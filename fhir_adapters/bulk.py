@@ -15,6 +15,7 @@ from fhir_adapters.bulk_export import (
     BulkProgress,
     IndexedExport,
     OnProgress,
+    file_states,
     index_export,
     log_report,
 )
@@ -23,7 +24,14 @@ from fhir_adapters.bulk_writer import write_bulk
 from fhir_adapters.chart import Chart
 from fhir_adapters.errors import FhirNotFound
 
-__all__ = ["BulkProgress", "IndexedExport", "index_export", "read_bulk", "write_bulk"]
+__all__ = [
+    "BulkProgress",
+    "IndexedExport",
+    "file_states",
+    "index_export",
+    "read_bulk",
+    "write_bulk",
+]
 
 
 def read_bulk(

@@ -247,6 +247,12 @@ def _damage(files: list[str]) -> ReportLine:
     )
 
 
+def file_states(directory: Path) -> dict[str, tuple[int, int]]:
+    """Return size in bytes and time of change in ns of each file of an export, by its name."""
+    states = _states(directory, ndjson_files(directory))
+    return {name: (size, changed_ns) for name, size, changed_ns in states}
+
+
 def _states(directory: Path, files: list[Path]) -> list[list[Any]]:
     """Return name, size and time of each file: what tells whether an index is still of them."""
     found = ((path.relative_to(directory).as_posix(), path.stat()) for path in files)

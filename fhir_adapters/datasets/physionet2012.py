@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -103,16 +104,22 @@ def read_physionet2012(
     if not 0 < prediction_hours <= HOURS:
         raise DataSetError(f"prediction at {prediction_hours} h: the data set covers 0 to 48 h")
     outcomes = _read_outcomes(directory / f"Outcomes-{set_name}.txt")
-    with tarfile.open(directory / f"set-{set_name}.tar.gz", "r|gz") as archive:
-        for member in archive:
-            if not member.name.endswith(".txt"):
-                continue
-            stay_id = Path(member.name).stem
-            content = archive.extractfile(member)
-            if content is None or stay_id not in outcomes:
-                raise DataSetError(f"{member.name}: not a file with a line in the outcomes")
-            text = content.read().decode("ascii")
-            yield _labelled(stay_id, text, outcomes[stay_id], prediction_hours)
+    for stay_id, text in _stays(directory / f"set-{set_name}.tar.gz"):
+        if stay_id not in outcomes:
+            raise DataSetError(f"set-{set_name}/{stay_id}.txt: no line in the outcomes")
+        yield _labelled(stay_id, text, outcomes[stay_id], prediction_hours)
+
+
+def _stays(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each stay. Raises DataSetError for a damaged archive."""
+    try:
+        with tarfile.open(path, "r|gz") as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                if content is not None and member.name.endswith(".txt"):
+                    yield Path(member.name).stem, content.read().decode("ascii")
+    except (tarfile.TarError, EOFError, zlib.error, UnicodeDecodeError) as exc:
+        raise DataSetError(f"{path}: not a whole archive: {exc}") from exc
 
 
 def _read_outcomes(path: Path) -> dict[str, Outcome]:

@@ -255,3 +255,13 @@ def test_files_that_serving_may_read(file, needed):
 def test_differences_are_sentences(found, line):
     lines = differences(SAID, found)
     assert lines == [] if line is None else line in lines[0]
+
+
+def test_a_faulty_checkpoint_is_named_where_it_was_looked_for(tmp_path):
+    (tmp_path / "nothing").mkdir()
+    result = CliRunner().invoke(
+        main, ["export", "--edge", str(tmp_path / "e"), "--checkpoint", str(tmp_path / "nothing")]
+    )
+    assert result.exit_code == 1
+    assert f"{tmp_path}/nothing/manifest.json" in result.output
+    assert list(tmp_path.iterdir()) == [tmp_path / "nothing"]

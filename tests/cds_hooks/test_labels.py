@@ -180,3 +180,22 @@ def test_faults_of_a_task_file(tmp_path: Path, text: str, sentence: str) -> None
     with pytest.raises(LabelsUnusable) as caught:
         read_tasks(tasks_file(tmp_path, text))
     assert sentence in str(caught.value)
+
+
+LONG = "outcome_" + "a" * 45
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ([f"outcome_{name}" for name in "abcdefghi"], "labels.csv, line 1: expected 1 to 8"),
+        ([LONG, "outcome_b"], "labels.csv, line 1: tasks[0].event: expected 1 to 40"),
+    ],
+)
+def test_tasks_of_columns_keep_to_the_bounds_of_a_task_file(
+    tmp_path: Path, columns: list[str], sentence: str
+) -> None:
+    """A card states every task in words that fit: the columns' own words are no exception."""
+    text = ",".join(["patient_id", "prediction_time", *columns]) + "\n"
+    text += ",".join(["p1", "2026-03-04T08:00:00Z", *("1" for _ in columns)]) + "\n"
+    assert faults(tmp_path, text).startswith(sentence)

@@ -468,3 +468,9 @@ def test_a_broken_folder_stops_the_start(service: Service, own: Path) -> None:
     shutil.copy(own / "site-glucose.plan.json", own / "twice.json")
     with pytest.raises(SettingsError, match="has the same id"):
         service(recommendations=Recommendations(folder=own))
+
+
+def test_a_folder_without_any_step_is_no_success(tmp_path):
+    run = CliRunner().invoke(main, ["check-recommendations", str(tmp_path)])
+    assert run.exit_code == 1
+    assert "holds no PlanDefinition and no ActivityDefinition" in run.output

@@ -175,7 +175,7 @@ def test_another_model_time_or_file_is_refused(
     with pytest.raises(ResultsUnusable, match="no earlier run of this command wrote it"):
         score_with(predictor, export, results, rest, NOW)
     run_file.write_text(terms)
-    with pytest.raises(ResultsUnusable, match="cannot hold results and what was left out"):
+    with pytest.raises(ResultsUnusable, match="needed for something else of this run"):
         score_with(predictor, export, results, results, NOW)
     assert results.read_bytes() == before
     results.write_bytes(b"a line of somebody else\n" + before)

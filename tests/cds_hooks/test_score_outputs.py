@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from fhir_adapters.bulk import BulkProgress, write_bulk
 from model.predictor import Predictor
 from tests.cds_hooks.score_kill_run import ROOT
 from tests.cds_hooks.score_world import lines, small_predictor, subjects, write_small_checkpoint
-from tests.cds_hooks.site_export import NOW, site_charts
+from tests.cds_hooks.site_export import NOW, site_chart, site_charts
 
 COUNT = 12
 
@@ -146,14 +148,48 @@ def test_a_stopped_run_leaves_its_index_for_the_next(
     assert not work.exists()
 
 
-def test_an_export_that_changed_is_read_again(
+def test_an_export_that_grew_is_read_again(
     predictor: Predictor, export: Path, tmp_path: Path
 ) -> None:
     results, rest = tmp_path / "r", tmp_path / "l"
     with pytest.raises(Stopped):
         score_with(predictor, export, results, rest, NOW, on_progress=stop_after(5))
-    add_faults(export)
-    assert score_with(predictor, export, results, rest, NOW).patients == COUNT + 2
+    write_bulk([site_chart(COUNT + 1)], export / "later")
+    assert score_with(predictor, export, results, rest, NOW).patients == COUNT + 1
+    add_line(export / "later", "Patient.000.ndjson", "{}")
+    with pytest.raises(ResultsUnusable, match=r"later/Patient\.000\.ndjson has changed since"):
+        score_with(predictor, export, results, rest, NOW)
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_estimates_of_other_data_are_not_passed_off_as_of_this_export(
+    predictor: Predictor, export: Path, tmp_path: Path, stopped: bool
+) -> None:
+    """The same patients in next month's export: their old estimates were the answer."""
+    results, rest = tmp_path / "r", tmp_path / "l"
+    with pytest.raises(Stopped) if stopped else nullcontext():
+        watch = stop_after(5) if stopped else None
+        score_with(predictor, export, results, rest, NOW, on_progress=watch)
+    before = results.read_bytes()
+    next_month = tmp_path / "next month"
+    shutil.copytree(export, next_month)
+    text = (next_month / "Observation.000.ndjson").read_text()
+    (next_month / "Observation.000.ndjson").write_text(text.replace('"value": 1', '"value": 2'))
+    with pytest.raises(ResultsUnusable, match=r"Observation\.000\.ndjson has changed since"):
+        score_with(predictor, next_month, results, rest, NOW)
+    (next_month / "Observation.000.ndjson").unlink()
+    with pytest.raises(ResultsUnusable, match=r"Observation\.000\.ndjson is not in this export"):
+        score_with(predictor, next_month, results, rest, NOW)
+    assert results.read_bytes() == before
+
+
+@pytest.mark.parametrize("taken", ["r", "l", "r.run.json", "r.work", "r.summary.json"])
+def test_the_table_replaces_no_other_file_of_the_run(
+    predictor: Predictor, export: Path, tmp_path: Path, taken: str
+) -> None:
+    with pytest.raises(ResultsUnusable, match="is needed for something else of this run"):
+        score_with(predictor, export, tmp_path / "r", tmp_path / "l", NOW, parquet=tmp_path / taken)
+    assert list(tmp_path.glob("r*")) == []
 
 
 def run(*arguments: str | Path) -> Result:
@@ -167,7 +203,9 @@ def test_faults_and_failed_patients_have_an_exit_code_and_a_summary_without_name
     command = ("score", "--bulk", export, "--output", output, "--prediction-time", "last")
     clean = run(*command, "--workers", "1")
     assert clean.exit_code == 0, clean.output
-    add_faults(export)
+    faults = export / "later"
+    faults.mkdir()
+    add_faults(faults)
     result = run(*command, "--workers", "1", "--parquet", tmp_path / "t.parquet")
     assert result.exit_code == 3, result.output
     assert "scoring patients: 14 of 14 (100%)" in result.stderr

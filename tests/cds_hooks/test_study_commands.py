@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from cds_hooks.ablate_command import AblationPlan, _planted
 from cds_hooks.audit_records import export_records, open_data_records, sample_records
 from cds_hooks.cli import main
 from cds_hooks.errors import ResultsUnusable
@@ -64,3 +65,28 @@ def test_an_export_without_patients_is_refused(tmp_path):
     (tmp_path / "empty.ndjson").write_text("")
     with pytest.raises(ResultsUnusable, match="holds no patient whose chart can be read"):
         export_records(tmp_path, 2)
+
+
+@pytest.mark.parametrize("command", [("audit", "--quick", "--records", "1"), ("ablate",)])
+def test_a_place_that_cannot_be_written_is_said_before_the_work(tmp_path, command):
+    (tmp_path / "file").write_text("")
+    result = run(*command, "--output", tmp_path / "file" / "report")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {tmp_path}/file/report")
+    assert result.stderr.endswith(": Not a directory.\n")
+
+
+def test_a_damaged_data_set_is_one_sentence(tmp_path):
+    folder = tmp_path / "physionet2012"
+    folder.mkdir()
+    for name in "ab":
+        (folder / f"Outcomes-{name}.txt").write_text("RecordID,SAPS-I,SOFA,In-hospital_death\n")
+        (folder / f"set-{name}.tar.gz").write_bytes(b"no archive")
+    result = run("audit", "--data", tmp_path, "--output", tmp_path / "report")
+    assert result.exit_code == 1
+    assert f"Error: {folder}/set-b.tar.gz: not a whole archive" in result.stderr
+
+
+def test_no_more_stays_are_explained_than_are_tested():
+    plan = AblationPlan(Path("unused"), stays=20, test_stays=3, explained=40)
+    assert _planted(plan).explained == 3

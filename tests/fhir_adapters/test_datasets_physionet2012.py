@@ -162,3 +162,13 @@ def test_real_stays_are_valid_r4():
             get_fhir_model_class(resource["resourceType"]).model_validate(resource)
             kinds[resource["resourceType"]] += 1
     assert kinds["Observation"] > 200
+
+
+def test_a_damaged_archive_is_one_sentence(tmp_path: Path) -> None:
+    write_set(tmp_path)
+    archive = tmp_path / "set-a.tar.gz"
+    whole = archive.read_bytes()
+    for content in (whole[: len(whole) // 2], b"no archive", whole[:40] + b"\0" * 40 + whole[80:]):
+        archive.write_bytes(content)
+        with pytest.raises(DataSetError, match=r"set-a\.tar\.gz: not a whole archive"):
+            list(read_physionet2012(tmp_path))
