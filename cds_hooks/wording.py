@@ -128,13 +128,18 @@ def indicator(probability: float, thresholds: Thresholds) -> Indicator:
 
 
 def lead_task(tasks: Sequence[TaskPrediction], settings: Settings) -> TaskPrediction:
-    """The task that the summary speaks of: the most urgent; of equals the first, explained one."""
-    return max(
-        tasks,
-        key=lambda task: INDICATORS.index(
-            indicator(task.probability, settings.thresholds_of(task.task))
-        ),
-    )
+    """The task that the summary speaks of: the most urgent; of equals the first, explained one.
+
+    Of those that are no more than information, one that is a reason for the card goes before one
+    that is not: above its own ``card_from``, then in a risk group that is not silent.
+    """
+
+    def urgency(task: TaskPrediction) -> tuple[int, bool, bool]:
+        thresholds = settings.thresholds_of(task.task)
+        rank = INDICATORS.index(indicator(task.probability, thresholds))
+        return rank, task.probability >= thresholds.card_from, _group_speaks(task, settings)
+
+    return max(tasks, key=urgency)
 
 
 def percent(probability: float) -> str:
@@ -150,9 +155,7 @@ def _quiet(
     """Low risk, said by the model without doubt, from all the data that we asked for."""
     if settings.show_low_risk or task.probability >= settings.thresholds_of(task.task).card_from:
         return False
-    if task.risk_group == "high":
-        return False
-    if task.risk_group == "uncertain" and not settings.quiet_when_uncertain:
+    if _group_speaks(task, settings):
         return False
     if warnings and not settings.quiet_despite_warnings:
         return False
@@ -160,6 +163,13 @@ def _quiet(
         line.reason in _NOTICE_REASONS or line.source in settings.quiet_despite_missing
         for line in report.incomplete
     )
+
+
+def _group_speaks(task: TaskPrediction, settings: Settings) -> bool:
+    """Whether its risk group is worth a card, however low the figure."""
+    if task.risk_group == "uncertain":
+        return not settings.quiet_when_uncertain
+    return task.risk_group == "high"
 
 
 def _without_orders(report: ReadingReport) -> ReadingReport:

@@ -13,7 +13,8 @@ from cds_hooks.errors import SettingsError
 from cds_hooks.settings import Settings, TaskThresholds, Thresholds, load_settings
 from cds_hooks.settings_check import check_settings
 from cds_hooks.task_settings import check_tasks, task_faults
-from cds_hooks.wording import indicator
+from cds_hooks.wording import indicator, lead_task
+from model.prediction import RiskGroup, TaskPrediction
 from tests.cds_hooks import world
 
 TASKS = ("in_hospital_death", "vasopressor_start")
@@ -55,6 +56,35 @@ def test_a_task_has_its_own_thresholds_and_the_others_those_of_all():
 def test_the_indicator_follows_the_tasks_own_thresholds(task, probability, expected):
     settings = Settings(task_thresholds=(STRICT,))
     assert indicator(probability, settings.thresholds_of(task)) == expected
+
+
+def _task(name: str, probability: float, group: RiskGroup = "low") -> TaskPrediction:
+    return TaskPrediction(name, name, probability, 0.1, group, ("no",), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "leads"),
+    [
+        ((0.02,), (0.02,), "first"),
+        ((0.02,), (0.28,), "second"),  # above card_from, so it is why there is a card
+        ((0.28,), (0.16,), "first"),
+        ((0.16,), (0.28,), "first"),
+        ((0.28, "uncertain"), (0.61,), "second"),
+        ((0.02,), (0.06, "high"), "second"),
+        ((0.02,), (0.06, "uncertain"), "second"),
+        ((0.16,), (0.06, "high"), "first"),
+    ],
+)
+def test_the_summary_speaks_of_the_task_that_is_the_reason_for_the_card(first, second, leads):
+    tasks = (_task("first", *first), _task("second", *second))
+    assert lead_task(tasks, Settings()).task == leads
+
+
+def test_a_reason_for_a_card_is_measured_by_the_tasks_own_threshold():
+    tasks = (_task("in_hospital_death", 0.16), _task("vasopressor_start", 0.28))
+    settings = Settings(task_thresholds=(STRICT,))
+    assert lead_task(tasks, settings).task == "in_hospital_death"
+    assert lead_task(tasks[::-1], settings).task == "in_hospital_death"
 
 
 def test_names_of_the_checkpoint_are_taken():
