@@ -1,22 +1,22 @@
 """A finding that a user has just seen for a patient is not shown again, unless it grew.
 
 Alerts that repeat themselves teach clinicians to click them away. What was shown is remembered by
-a keyed fingerprint of caller, user, patient and finding, with the risk encrypted, until the
+a keyed fingerprint of caller, user and patient, with the risk of every task encrypted, until the
 cool-down is over. In shadow mode nothing was seen, so nothing is remembered or held back.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import delete, select
 
 from cds_hooks.audit import append_audit
-from cds_hooks.cards import Card
+from cds_hooks.cards import Card, Indicator
 from cds_hooks.database import insert_once, reading, writing
 from cds_hooks.errors import KeyLost
 from cds_hooks.pipeline import Advice
@@ -25,30 +25,39 @@ from cds_hooks.settings import CoolDown, Settings
 from cds_hooks.store import Store
 from cds_hooks.tables import place, shown_findings
 from cds_hooks.trust import Caller
-from cds_hooks.wording import lead_task, repeated_card
+from cds_hooks.wording import INDICATORS, indicator, repeated_card
 
 _PURPOSE = "cool-down"
-_URGENCY = {"info": 0, "warning": 1, "critical": 2}
+_FORMAT = "2"  # of what is sealed, a part of the key: what was sealed otherwise is not found
+
+
+class Figure(NamedTuple):
+    """What a card says of one task."""
+
+    probability: float
+    indicator: Indicator
+
+    def worse_than(self, before: Figure, risk_step: float) -> bool:
+        """Whether the risk grew by the step, or became more urgent."""
+        grew = self.probability >= before.probability + risk_step
+        return grew or INDICATORS.index(self.indicator) > INDICATORS.index(before.indicator)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What was shown of a finding the last time."""
+    """What was shown of a patient the last time."""
 
     at: datetime
-    probability: float | None  # None: the card said that there is no estimate
-    indicator: str
+    tasks: Mapping[str, Figure]  # by name; empty: the card said that there is no estimate
     hook_instance: str
 
     def covers(self, now: Shown, risk_step: float) -> bool:
         """Whether a clinician who saw this learns nothing from ``now``."""
         if now.hook_instance == self.hook_instance:
             return False  # the same call again: its first answer may not have arrived
-        if _URGENCY[now.indicator] > _URGENCY[self.indicator]:
-            return False
-        if now.probability is None or self.probability is None:
-            return now.probability == self.probability
-        return now.probability < self.probability + risk_step
+        return self.tasks.keys() == now.tasks.keys() and not any(
+            figure.worse_than(self.tasks[name], risk_step) for name, figure in now.tasks.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class CoolDowns:
         """
         if self._rests or advice.written is None:
             return advice
-        before = self._before(_key(advice, request, caller, self.settings))
+        before = self._before(_key(advice, request, caller))
         if before is None or not before.covers(
             _now(advice, request, self.settings), self._limits.risk_step
         ):
@@ -83,7 +92,10 @@ class CoolDowns:
         self._audit(advice.written.card, request)
         if self._limits.repeat == "nothing":
             return replace(advice, written=None)
-        card = repeated_card(advice.written.card, advice.prediction, before.at, self.settings)
+        shown = {name: figure.probability for name, figure in before.tasks.items()}
+        card = repeated_card(
+            advice.written.card, advice.prediction, before.at, shown, self.settings
+        )
         return replace(advice, written=replace(advice.written, card=card))
 
     def note(self, whole: Advice, shown: Advice, request: HookRequest, caller: Caller) -> None:
@@ -91,7 +103,7 @@ class CoolDowns:
         if self._rests or whole.written is None or whole is not shown:
             return
         now_s = request.arrived_at.timestamp()
-        name = self._fingerprint(_key(whole, request, caller, self.settings))
+        name = self._fingerprint(_key(whole, request, caller))
         row = {
             "fingerprint": name,
             "shown_s": now_s,
@@ -115,18 +127,16 @@ class CoolDowns:
         if row is None:
             return None
         try:
-            held = json.loads(
-                self.store.keys.decrypt(row.payload, place(shown_findings.c.payload, name))
-            )
+            payload = self.store.keys.decrypt(row.payload, place(shown_findings.c.payload, name))
         except KeyLost:
             return None  # with what was shown unknown, the card is shown: the safe side
-        return Shown(datetime.fromtimestamp(row.shown_s, UTC), *held)
+        tasks, hook_instance = json.loads(payload)
+        figures = {task: Figure(*figure) for task, figure in tasks.items()}
+        return Shown(datetime.fromtimestamp(row.shown_s, UTC), figures, hook_instance)
 
     def _sealed(self, name: str, shown: Shown) -> bytes:
-        held: list[Any] = [shown.probability, shown.indicator, shown.hook_instance]
-        return self.store.keys.encrypt(
-            json.dumps(held).encode("ascii"), place(shown_findings.c.payload, name)
-        )
+        held = json.dumps([shown.tasks, shown.hook_instance])
+        return self.store.keys.encrypt(held.encode("ascii"), place(shown_findings.c.payload, name))
 
     def _fingerprint(self, key: list[str]) -> str:
         return self.store.fingerprint(_PURPOSE, json.dumps(key).encode("utf-8"))
@@ -147,21 +157,20 @@ class CoolDowns:
             )
 
 
-def _key(advice: Advice, request: HookRequest, caller: Caller, settings: Settings) -> list[str]:
-    """Who saw what about whom: one finding for each outcome, and one for "no estimate"."""
-    tasks = advice.prediction.tasks
-    finding = lead_task(tasks, settings).task if tasks else "no estimate"
+def _key(advice: Advice, request: HookRequest, caller: Caller) -> list[str]:
+    """Who saw what about whom: one finding is the estimate of all tasks, one is "no estimate"."""
+    finding = "estimate" if advice.prediction.tasks else "no estimate"
     context = request.context
-    return [caller.iss, caller.tenant, context.user_id, context.patient_id, finding]
+    return [_FORMAT, caller.iss, caller.tenant, context.user_id, context.patient_id, finding]
 
 
 def _now(advice: Advice, request: HookRequest, settings: Settings) -> Shown:
     if advice.written is None:
         raise ValueError("there is no card that could have been shown")
-    tasks = advice.prediction.tasks
-    return Shown(
-        request.arrived_at,
-        lead_task(tasks, settings).probability if tasks else None,
-        advice.written.card.indicator,
-        request.hook_instance,
-    )
+    figures = {
+        task.task: Figure(
+            task.probability, indicator(task.probability, settings.thresholds_of(task.task))
+        )
+        for task in advice.prediction.tasks
+    }
+    return Shown(request.arrived_at, figures, request.hook_instance)

@@ -94,30 +94,50 @@ def write_card(
 
 
 def repeated_card(
-    card: Card, prediction: Prediction, shown_at: datetime, settings: Settings
+    card: Card,
+    prediction: Prediction,
+    shown_at: datetime,
+    shown: Mapping[str, float],
+    settings: Settings,
 ) -> Card:
-    """The short form of a card whose finding the user has seen: the figure, and when."""
+    """The short form of a card that the user has seen: the figures now and then, and when.
+
+    ``shown``: the probability of each task, by its name, as the user saw it.
+    """
     zone = ZoneInfo(settings.display_time_zone)
     when = f"{shown_at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
-    if prediction.tasks:
-        task = lead_task(prediction.tasks, settings)
-        said = f"Risk of {plain(task.display, 40)}: {percent(task.probability)}"
-    else:
-        said = "No risk estimate"
+    tasks = prediction.tasks
+    moved = any(
+        abs(task.probability - shown[task.task]) >= settings.cool_down.risk_step for task in tasks
+    )
+    unmoved = "" if moved else " and has not changed by much since"
+    figures = [
+        f"- Risk of {escaped(task.display, 60)}: {percent(task.probability)} now,"
+        f" {percent(shown[task.task])} then"
+        for task in tasks
+    ]
     blocks = [
-        f"The card with the reasons was shown to you at {when} and has not changed by much since."
-        " It is shown again when the risk has risen or some hours have passed; the link leads to"
-        " the reasons as they are now.",
+        f"The card with the reasons was shown to you at {when}{unmoved}. It is shown again when the"
+        " risk has risen or some hours have passed; the link leads to the reasons as they are now.",
+        "\n".join(figures),
         _open_mode(settings),
     ]
+    said = _shown_figures(lead_task(tasks, settings), shown) if tasks else "No risk estimate,"
     return replace(
         card,
-        summary=f"{said}, as shown to you at {when}.",
+        summary=f"{said} as shown to you at {when}.",
         indicator="info",
         detail="\n\n".join(block for block in blocks if block),
         suggestions=(),
         selection_behavior="",
     )
+
+
+def _shown_figures(task: TaskPrediction, shown: Mapping[str, float]) -> str:
+    """The figure of a task as it was shown, after the one of now where that reads otherwise."""
+    now, then = percent(task.probability), percent(shown[task.task])
+    figures = f"{now}," if now == then else f"now {now}; {then}"
+    return f"Risk of {plain(task.display, 40)}: {figures}"
 
 
 def indicator(probability: float, thresholds: Thresholds) -> Indicator:

@@ -103,7 +103,8 @@ def repeated() -> dict[str, Any]:
     )
     assert written is not None
     before = NOW - timedelta(hours=3)
-    return repeated_card(written.card, prediction, before, SETTINGS).to_json()
+    shown = {task.task: task.probability - 0.04 for task in prediction.tasks}
+    return repeated_card(written.card, prediction, before, shown, SETTINGS).to_json()
 
 
 EXAMPLES: dict[str, Callable[[], dict[str, Any] | None]] = {  # of docs/cards.md

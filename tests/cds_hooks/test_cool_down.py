@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from cds_hooks import tables
-from cds_hooks.cool_down import Shown
+from cds_hooks.cool_down import Figure, Shown
 from cds_hooks.parts import parts_of
 from cds_hooks.settings import CoolDown
+from model.record import PatientRecord
 from tests.cds_hooks import world
 from tests.cds_hooks.conftest import Service
 
@@ -165,20 +167,111 @@ def test_nothing_of_it_is_in_clear_text(client: FlaskClient, tmp_path: Path) -> 
     assert b"warning" not in row.payload
 
 
-BEFORE = Shown(world.NOW, 0.40, "warning", "a")
+SEEN = {"death": Figure(0.40, "warning"), "sepsis": Figure(0.10, "info")}
 
 
 @pytest.mark.parametrize(
     ("now", "covered"),
     [
-        (Shown(world.NOW, 0.40, "warning", "b"), True),
-        (Shown(world.NOW, 0.499, "warning", "b"), True),
-        (Shown(world.NOW, 0.50, "warning", "b"), False),
-        (Shown(world.NOW, 0.41, "critical", "b"), False),
-        (Shown(world.NOW, 0.41, "info", "b"), True),
-        (Shown(world.NOW, 0.40, "warning", "a"), False),
-        (Shown(world.NOW, None, "info", "b"), False),
+        ({}, True),
+        ({"death": Figure(0.499, "warning")}, True),
+        ({"death": Figure(0.50, "warning")}, False),
+        ({"death": Figure(0.41, "critical")}, False),
+        ({"death": Figure(0.20, "info")}, True),
+        ({"sepsis": Figure(0.19, "info")}, True),
+        ({"sepsis": Figure(0.20, "info")}, False),
+        ({"sepsis": Figure(0.11, "warning")}, False),
+        ({"shock": Figure(0.01, "info")}, False),
     ],
 )
-def test_what_a_card_covers(now: Shown, covered: bool) -> None:
-    assert BEFORE.covers(now, 0.1) is covered
+def test_what_a_card_covers(now: dict[str, Figure], covered: bool) -> None:
+    before = Shown(world.NOW, SEEN, "a")
+    assert before.covers(Shown(world.NOW, {**SEEN, **now}, "b"), 0.1) is covered
+
+
+def test_a_card_covers_neither_its_own_call_nor_an_answer_without_estimate() -> None:
+    before = Shown(world.NOW, SEEN, "a")
+    assert not before.covers(Shown(world.NOW, SEEN, "a"), 0.1)
+    assert not before.covers(Shown(world.NOW, {}, "b"), 0.1)
+    assert not Shown(world.NOW, {}, "a").covers(Shown(world.NOW, SEEN, "b"), 0.1)
+
+
+class TwoTasks(world.LinearPredictor):
+    """Says the probabilities that it is told to."""
+
+    death, vasopressor = 0.62, 0.10
+
+    def __call__(self, record: PatientRecord, *, deadline_s: float | None = None) -> Any:
+        prediction, explanation = super().__call__(record, deadline_s=deadline_s)
+        (task,) = prediction.tasks
+        first = replace(task, probability=self.death, risk_group="low")
+        second = replace(
+            first, task="vasopressor", display="a vasopressor", probability=self.vasopressor
+        )
+        return replace(prediction, tasks=(first, second)), explanation
+
+
+@pytest.fixture
+def two() -> TwoTasks:
+    return TwoTasks()
+
+
+@pytest.fixture
+def short(service: Service, clock: Clock, two: TwoTasks) -> FlaskClient:
+    return service(use=two, clock=clock, cool_down=CoolDown(hours=8, risk_step=0.1, repeat="short"))
+
+
+def test_a_risk_that_rose_beside_the_leading_one_is_shown(
+    short: FlaskClient, two: TwoTasks
+) -> None:
+    (first,) = _cards(short)
+    two.vasopressor = 0.90
+    (again,) = _cards(short)
+    assert (first["indicator"], again["indicator"]) == ("critical", "critical")
+    assert "Estimated risk of a vasopressor: 90 %" in again["detail"]
+
+
+def test_a_change_of_the_leading_task_alone_is_not_news(short: FlaskClient, two: TwoTasks) -> None:
+    two.vasopressor = 0.28
+    _cards(short)
+    two.death = 0.05
+    (again,) = _cards(short)
+    assert again["summary"].startswith("Risk of a vasopressor: 28 %, as shown to you")
+
+
+def test_the_short_form_says_what_fell(short: FlaskClient, two: TwoTasks) -> None:
+    _cards(short)
+    two.death = 0.20
+    (card,) = _cards(short)
+    assert card["summary"] == (
+        "Risk of in-hospital death: now 20 %; 62 % as shown to you at 2026-11-23 12:00 UTC."
+    )
+    assert "not changed" not in card["detail"]
+    assert "- Risk of in-hospital death: 20 % now, 62 % then\n" in card["detail"]
+
+
+@pytest.mark.parametrize("death", [0.53, 0.62, 0.71])
+def test_within_the_step_nothing_has_changed_by_much(
+    short: FlaskClient, two: TwoTasks, death: float
+) -> None:
+    _cards(short)
+    two.death = death
+    (card,) = _cards(short)
+    assert "has not changed by much since" in card["detail"]
+    assert ("; 62 % as shown" in card["summary"]) is (death != 0.62)
+
+
+def test_what_an_earlier_version_noted_counts_as_not_seen(client: FlaskClient) -> None:
+    """It sealed one risk, under the name of its task."""
+    store = parts_of(client.application).store
+    columns = tables.shown_findings.c
+    for finding in ("in_hospital_death", "no estimate"):
+        key = ["", "", "Practitioner/doc-1", world.PATIENT, finding]
+        name = store.fingerprint("cool-down", json.dumps(key).encode())
+        payload = store.keys.encrypt(b'[0.9, "critical", "x"]', tables.place(columns.payload, name))
+        row = {"fingerprint": name, "shown_s": world.NOW.timestamp(), "payload": payload}
+        with store.engine.begin() as connection:
+            connection.execute(insert(tables.shown_findings).values(row))
+    assert len(_cards(client)) == 1
+    empty = {**world.calm_prefetch(), "vitalSigns": None, "bedside": None}
+    assert len(client.post(URL, json=world.hook_request(empty)).json["cards"]) == 1
