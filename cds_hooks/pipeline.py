@@ -23,6 +23,7 @@ from cds_hooks.stored_explanation import StoredExplanation
 from cds_hooks.telemetry import Figures
 from cds_hooks.trust import Caller
 from cds_hooks.wording import Written, write_card
+from fhir_adapters.chart_clock import moment_by_chart
 from fhir_adapters.client import CapabilityCache, FhirClient, new_session
 from fhir_adapters.codes import CodeTable, standard_codes
 from fhir_adapters.deadline import Deadline
@@ -89,7 +90,8 @@ class Adviser:
         with self._fhir(request, caller, deadline) as fhir, stage("chart"):
             chart = gather(request, service.prefetch, fhir, stage)
         with stage("record"), _as_refusals():
-            record = build_record(chart, request.arrived_at, codes=self.codes, live=True)
+            moment = moment_by_chart(chart, request.arrived_at)
+            record = build_record(chart, moment, codes=self.codes, live=True)
         with stage("model"):
             prediction, explanation = self.predictor(record, deadline_s=deadline.at_s)
         with stage("card"):
