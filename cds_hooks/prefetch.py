@@ -7,7 +7,7 @@ What could not be had becomes a line on the card; without what is required there
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from cds_hooks.request import HookRequest
 from cds_hooks.services import PrefetchTemplate
 from cds_hooks.telemetry import Stage, unmeasured
 from fhir_adapters.bundle import BundleContents, open_bundle
-from fhir_adapters.chart import Chart, Resource
+from fhir_adapters.chart import Chart, Portion, Resource
 from fhir_adapters.client import FhirClient
 from fhir_adapters.errors import FhirBadAnswer, FhirError
 from fhir_adapters.notes import attachment_urls
@@ -73,7 +73,19 @@ def gather(
         incomplete=tuple(line for part in parts for line in part.lines),
         encounter_id=request.context.encounter_id,
         aliases={name: target for part in parts for name, target in part.aliases.items()},
+        portions=tuple(_portions(templates, answers)),
     )
+
+
+def _portions(
+    templates: Iterable[PrefetchTemplate], answers: Mapping[str, Answer]
+) -> Iterator[Portion]:
+    """Yield what came for the keys that a prediction rests on."""
+    for one in templates:
+        if one.clinical and one.key in answers:
+            found = answers[one.key].resources
+            own = tuple(each for each in found if each.get("resourceType") == one.resource_type)
+            yield Portion(one.key, one.display, own)
 
 
 def _given(template: PrefetchTemplate, value: Any, fhir: FhirClient | None) -> Answer:

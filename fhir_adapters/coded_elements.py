@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fhir_adapters.codes import LOINC, VARIABLE_SYSTEM, CodeTable, Variable
+from fhir_adapters.codes import LOINC, VARIABLE_SYSTEM, CodeTable, Variable, is_standard
+from fhir_adapters.elements import dict_of
 from fhir_adapters.measurement_quality import is_oximeter_status
 from fhir_adapters.reading_log import ReadingLog, quoted
 from fhir_adapters.sampled_data import UnreadableSamples, dimensions_of, of_dimension
@@ -48,6 +49,8 @@ def coded_elements(
         if pair or is_oximeter_status(code):
             return pair
         log.leave_out_unmapped(source, _code_label(code))
+        if _has_value(observation) and not is_standard(dict_of(code).get("coding")):
+            log.unknown_codes.add(source)
     return elements
 
 

@@ -176,6 +176,17 @@ def _tidied_system(system: str) -> str:
     return _BY_TIDY_SPELLING.get(bare.casefold().rstrip("/"), bare)
 
 
+def is_standard(codings: object) -> bool:
+    """Whether a code of LOINC, 11073 MDC or SNOMED CT says what is meant, variable or not."""
+    return isinstance(codings, list) and any(
+        type(coding) is dict
+        and type(coding.get("system")) is str
+        and bool(coding.get("code"))
+        and _tidied_system(coding["system"]) in SYSTEM_SPELLINGS
+        for coding in codings
+    )
+
+
 @cache
 def load_variables() -> Mapping[str, Variable]:
     """Return the variables of variables.csv by name, in table order."""

@@ -21,6 +21,7 @@ class ReadingLog:
         self.left_out: list[ReportLine] = []
         self.incomplete: list[ReportLine] = list(incomplete)
         self.remarks: list[ReportLine] = []
+        self.unknown_codes: set[str] = set()  # sources whose results are in a site's own codes only
         self._unmapped: dict[str, tuple[str, int]] = {}
 
     def leave_out(self, source: str, reason: str, sentence: str) -> None:

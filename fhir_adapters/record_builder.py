@@ -19,6 +19,7 @@ from fhir_adapters.observation_refusal import observation_refusal
 from fhir_adapters.reading_log import ReadingLog
 from fhir_adapters.stays import read_stay
 from fhir_adapters.subjects import Ownership
+from fhir_adapters.unread import unread_portions, used_sources
 from fhir_adapters.versions import check_version
 from fhir_adapters.vitals import ObservationReader
 from model.record import PatientRecord
@@ -68,6 +69,8 @@ def build_record(
     names = {source: name_of_device(device) for source, device in parts.devices.items()}
     series = reader.channels.series(log, {key: name for key, name in names.items() if name})
 
+    used = used_sources(measurements, notes.notes, series) if chart.portions else set()
+    log.incomplete.extend(unread_portions(chart.portions, used, log))
     log.values_used["structured"] = len(measurements)
     log.values_used["note"] = sum(len(note.sentences) for note in notes.notes)
     log.values_used["device"] = sum(len(one.times_s) for one in series)
