@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from cds_hooks.escape import escaped
+from cds_hooks.trends import trend_of
 from model.prediction import (
     DeviceEvidence,
     Explanation,
@@ -44,7 +45,6 @@ _UNITS = {
     "1": "",
 }
 _LEAST_BALANCE = math.log(1.1)
-_LEAST_DAILY_CHANGE = 0.1  # of the last value; a slower trend is noise
 _STRENGTHS = (  # by the factor on the odds that an attribution in logits amounts to
     (math.log(2.0), "Strongly"),
     (math.log(1.25), "Moderately"),
@@ -187,13 +187,10 @@ def _course(evidence: StructuredEvidence) -> list[str]:
     course = []
     if evidence.minimum is not None and evidence.maximum is not None:
         course.append(_range(evidence.minimum, evidence.maximum, evidence.count))
-    slope = evidence.trend_per_hour
-    if slope is not None and evidence.value is not None:
-        words = "rising" if slope > 0 else "falling"
-        if abs(slope) * 24 >= _LEAST_DAILY_CHANGE * abs(evidence.value):
-            unit = _unit(evidence.unit)
-            amount = f"{_number(abs(slope), 2)} {unit}".rstrip()
-            course.append(f"{words} by {amount} an hour")
+    trend = trend_of(evidence)
+    if trend and evidence.trend_per_hour is not None:
+        amount = f"{_number(abs(evidence.trend_per_hour), 2)} {_unit(evidence.unit)}".rstrip()
+        course.append(f"{trend} by {amount} an hour")
     return course
 
 

@@ -18,6 +18,7 @@ from cds_hooks.explanation_page.figures import (
     value_text,
 )
 from cds_hooks.reasons import HEADINGS, background_text
+from cds_hooks.trends import trend_of
 from model.prediction import (
     DeviceEvidence,
     SentenceEvidence,
@@ -196,17 +197,7 @@ def _course(evidence: StructuredEvidence) -> str:
     if evidence.minimum == evidence.maximum:
         return f"{last}, the same in {evidence.count} values"
     span = f"{number(evidence.minimum)} to {number(evidence.maximum)}"
-    return f"{last}, {_direction(evidence)} ({span}, {evidence.count} values)"
-
-
-def _direction(evidence: StructuredEvidence) -> str:
-    """Call a course rising or falling when a day of it would cross half of the observed range."""
-    trend, low, high = evidence.trend_per_hour, evidence.minimum, evidence.maximum
-    if trend is None or low is None or high is None or low == high:
-        return "unchanged"
-    if abs(trend) * 24 < (high - low) / 2:
-        return "no overall trend"
-    return "rising" if trend > 0 else "falling"
+    return f"{last}, {trend_of(evidence) or 'no clear trend'} ({span}, {evidence.count} values)"
 
 
 def _when(time: datetime | None, clock: PageClock) -> str:
