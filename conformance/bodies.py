@@ -173,6 +173,7 @@ def _suggesting_card(session: Session) -> str:
 _PLACEHOLDERS: Mapping[str, Callable[[Session], str]] = {
     "{{now}}": lambda _: datetime.now(UTC).isoformat(timespec="milliseconds")[:23] + "Z",
     "{{uuid}}": lambda _: str(uuid.uuid4()),
+    "{{patientAsUser}}": lambda session: f"Patient/{session.target.patient_id}",
     "{{card}}": lambda session: str(_card(session)["uuid"]),
     "{{suggestion}}": _suggestion,
     "{{suggestingCard}}": _suggesting_card,

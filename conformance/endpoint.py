@@ -27,7 +27,10 @@ from conformance.sample import outcome, searchset
 JWKS_PATH = "/.well-known/jwks.json"
 _FHIR = "/fhir/"
 _MOST_SILENT = 2  # a FHIR server that hangs would hold up every template
+_SEARCH = "/_search"
 NEXT_PAGE = "conformance-next-page"
+SEARCH_BY_POST = "POST _search"  # for words that are not to stand in logs of addresses
+READS = ("GET", SEARCH_BY_POST)
 
 
 class Chart(Protocol):
@@ -123,13 +126,17 @@ class Seen:
 
     origin: str  # "home" or "foreign"
     method: str
-    query: str  # relative to the FHIR base, or the whole path elsewhere
+    query: str  # relative to the FHIR base, or the whole path elsewhere; a search as its GET
     authorization: str = field(repr=False)
 
     @property
     def fhir(self) -> bool:
-        """True for FHIR, False for the JWK Set and anything else."""
-        return not self.query.startswith("/")
+        """True for data of FHIR, False for the JWK Set and anything else.
+
+        What a server says of itself is about no patient and needs no token: a service may read it
+        at any time, also between hooks.
+        """
+        return not self.query.startswith("/") and not is_about_server(self.query)
 
 
 class Endpoint:
@@ -190,27 +197,32 @@ class Endpoint:
             server.server_close()
 
     def answer(
-        self, origin: str, method: str, path: str, authorization: str
+        self, origin: str, method: str, path: str, authorization: str, form: str = ""
     ) -> tuple[int, dict[str, str], Any]:
-        """Record one request and return status, headers and body."""
+        """Record one request and return status, headers and body. ``form``: what it has as body."""
         is_fhir = path.startswith(_FHIR)
         query = path.removeprefix(_FHIR) if is_fhir else path
+        if is_fhir and method == "POST" and query.partition("?")[0].endswith(_SEARCH):
+            method, query = SEARCH_BY_POST, _as_get(query, form)
         self._seen.append(Seen(origin, method, query, authorization))
         if path == JWKS_PATH:
             self.key_set_fetches += origin == "home"
             return 200, {}, self.key_sets.get(origin, {"keys": []})
         if not is_fhir:
             return 404, {}, outcome("not-found")
-        if method != "GET":
+        if method not in READS:
             return 405, {}, outcome("not-supported")
-        shown = authorization == f"Bearer {self.access_token}"
-        if isinstance(self.chart, UpstreamChart) and origin == "home" and not shown:
+        allowed = authorization == f"Bearer {self.access_token}" or is_about_server(query)
+        if isinstance(self.chart, UpstreamChart) and origin == "home" and not allowed:
             return 401, {"WWW-Authenticate": "Bearer"}, outcome("login")
         return self._fhir(origin, query)
 
     def _fhir(self, origin: str, query: str) -> tuple[int, dict[str, str], Any]:
         if NEXT_PAGE in query or origin == "foreign":
             return 200, {}, searchset([])
+        if is_about_server(query):  # or a careful service would not come as far as to the data
+            status, body = self.chart.get(query)
+            return status, {}, body
         if self.behaviour.startswith("status-"):
             return int(self.behaviour.removeprefix("status-")), {}, outcome("exception")
         if self.behaviour == "redirect":
@@ -230,18 +242,19 @@ class Endpoint:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     origin = ""
-    respond: Callable[[str, str, str, str], tuple[int, dict[str, str], Any]]
+    respond: Callable[[str, str, str, str, str], tuple[int, dict[str, str], Any]]
 
     def do_GET(self) -> None:
-        """Answer any request; bodies are read and dropped."""
+        """Answer any request; bodies are read, and dropped save for those of searches."""
         try:
-            self.rfile.read(max(0, int(self.headers.get("Content-Length") or 0)))
+            sent = self.rfile.read(max(0, int(self.headers.get("Content-Length") or 0)))
             path = urlsplit(self.path)._replace(scheme="", netloc="").geturl()
         except ValueError:
             self.send_error(400)
             return
         authorization = self.headers.get("Authorization", "")
-        status, headers, body = self.respond(self.origin, self.command, path, authorization)
+        form = sent.decode("utf-8", "replace")
+        status, headers, body = self.respond(self.origin, self.command, path, authorization, form)
         content = json.dumps(body).encode()
         self.send_response(status)
         for name, value in headers.items():
@@ -270,6 +283,18 @@ class _Server(ThreadingHTTPServer):
 
 class _Server6(_Server):
     address_family = socket.AF_INET6
+
+
+def is_about_server(query: str) -> bool:
+    """Say whether a query asks what a FHIR server is, which it tells without a token."""
+    path = query.partition("?")[0].strip("/")
+    return path in ("metadata", ".well-known/smart-configuration")
+
+
+def _as_get(query: str, form: str) -> str:
+    """Return a search by POST as the GET that means the same."""
+    path, _, words = query.partition("?")
+    return f"{path.removesuffix(_SEARCH)}?{'&'.join(part for part in (words, form) if part)}"
 
 
 def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Server:

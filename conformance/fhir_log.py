@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from conformance.bodies import one_missing
-from conformance.endpoint import JWKS_PATH, NEXT_PAGE, Seen
+from conformance.endpoint import JWKS_PATH, NEXT_PAGE, READS, Seen
 from conformance.session import Session
 
 
@@ -20,7 +20,7 @@ def _bearer(session: Session, home: list[Seen]) -> tuple[bool, list[str]]:
 
 
 def _only_reads(_: Session, home: list[Seen]) -> tuple[bool, list[str]]:
-    methods = sorted({one.method for one in home} - {"GET"})
+    methods = sorted({one.method for one in home}.difference(READS))
     return bool(home), [f"the FHIR server was asked by {', '.join(methods)}."] if methods else []
 
 

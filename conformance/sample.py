@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 PATIENT_ID = "conformance-sample"
 ENCOUNTER_ID = "conformance-encounter"
+_USER_ID = "conformance"
 MARKUP = "<img src=x onerror=alert(1)>"
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 _READINGS = (
@@ -32,7 +33,8 @@ _SEARCH_WORDS = {"patient", "subject"}
 def sample_resources(now: datetime | None = None) -> list[dict[str, Any]]:
     """Return the patient's resources; their times are some hours before now."""
     moment = now or datetime.now(UTC)
-    return [_patient(), _encounter(moment), _note(moment), _condition(), *_observations(moment)]
+    chart = [_patient(), _encounter(moment), _note(moment), _condition(), *_observations(moment)]
+    return [*chart, *_users()]
 
 
 class SampleChart:
@@ -44,6 +46,8 @@ class SampleChart:
     def get(self, query: str) -> tuple[int, dict[str, Any]]:
         """Return status and body for a URL relative to the FHIR base."""
         parts = urlsplit(query)
+        if parts.path.strip("/") == "metadata":
+            return 200, self._capability_statement()
         resource_type, _, resource_id = parts.path.strip("/").partition("/")
         if resource_id:
             return self._read(resource_type, resource_id)
@@ -59,6 +63,21 @@ class SampleChart:
             if (one["resourceType"], one["id"]) == (resource_type, resource_id):
                 return 200, one
         return 404, outcome("not-found")
+
+    def _capability_statement(self) -> dict[str, Any]:
+        types = sorted({one["resourceType"] for one in self._resources})
+        reading = [{"code": "read"}, {"code": "search-type"}]
+        resources = [{"type": one, "interaction": reading} for one in types]
+        return {
+            "resourceType": "CapabilityStatement",
+            "status": "active",
+            "date": datetime.now(UTC).date().isoformat(),
+            "kind": "instance",
+            "implementation": {"description": "FHIR endpoint of the CDS Hooks conformance suite"},
+            "fhirVersion": "4.0.1",
+            "format": ["json"],
+            "rest": [{"mode": "server", "resource": resources}],
+        }
 
 
 def searchset(resources: list[dict[str, Any]], **members: Any) -> dict[str, Any]:
@@ -78,8 +97,8 @@ def _matches(resource: dict[str, Any], words: list[tuple[str, str]]) -> bool:
     for name, value in words:
         options = [option.rpartition("|")[2].rpartition("/")[2] for option in value.split(",")]
         if name in _SEARCH_WORDS:
-            subject = resource.get("subject", {}).get("reference", "")
-            if subject.removeprefix("Patient/") not in options:
+            held = resource.get("subject") or resource.get("patient") or {}
+            if held.get("reference", "").removeprefix("Patient/") not in options:
                 return False
         if name == "_id" and resource["id"] not in options:
             return False
@@ -106,6 +125,15 @@ def _patient() -> dict[str, Any]:
         "gender": "female",
         "birthDate": "1951-03-02",
     }
+
+
+def _users() -> Iterator[dict[str, Any]]:
+    """Yield who may be the user of a hook request: services read userId as well."""
+    name = [{"family": "Suite", "given": ["Conformance"]}]
+    practitioner = {"reference": f"Practitioner/{_USER_ID}"}
+    yield {"resourceType": "Practitioner", "id": _USER_ID, "active": True, "name": name}
+    yield {"resourceType": "PractitionerRole", "id": _USER_ID, "practitioner": practitioner}
+    yield {"resourceType": "RelatedPerson", "id": _USER_ID, "patient": _subject(), "name": name}
 
 
 def _encounter(now: datetime) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def run_suite(
     among: Collection[str] | None = None,
     hook: str = "patient-view",
     chart: Chart | None = None,
+    kind: type[CorrectService] = CorrectService,
     **target: Any,
 ) -> Run:
     """Run cases against the correct service, with one thing broken. ``among``: their names."""
@@ -80,7 +81,7 @@ def run_suite(
             fhir_server=f"{endpoint.url}/fhir",
             origin=ORIGIN,
         )
-        service = CorrectService(agreed, broken, version, change, hook)
+        service = kind(agreed, broken, version, change, hook)
         with running(service) as base:
             aimed = {"keys": client, "feedback": True, "cors_origin": ORIGIN, **target}
             wire = Wire()

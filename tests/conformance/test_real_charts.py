@@ -99,6 +99,8 @@ def test_the_token_stays_below_the_base_url_and_with_those_who_show_ours() -> No
             Session(Target("http://127.0.0.1:9"), Wire(), endpoint)
             asked = f"{endpoint.url}/fhir/Patient/p"
             assert urllib3.request("GET", asked).status == 401
+            assert urllib3.request("POST", f"{endpoint.url}/fhir/Patient/_search").status == 401
+            assert urllib3.request("GET", f"{endpoint.url}/fhir/metadata").status == 200
             right = {"Authorization": f"Bearer {endpoint.access_token}"}
             assert urllib3.request("GET", asked, headers=right).json() == PATIENT
 

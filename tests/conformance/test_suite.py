@@ -7,11 +7,13 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from fhir.resources.R4B import capabilitystatement
 
 from conformance.case import load_cases, load_requirements
-from tests.conformance.correct_service import Refused
+from conformance.sample import SampleChart
+from tests.conformance.correct_service import TEMPLATES, CarefulService, Refused
 from tests.conformance.mutant_matrix import MUTANTS, Mutant, near
-from tests.conformance.mutants import in_card
+from tests.conformance.mutants import in_card, in_service
 from tests.conformance.suite_world import cases, run_suite
 
 # Why a case passes nothing on the correct service.
@@ -63,6 +65,34 @@ def test_a_correct_service_passes_every_case(version: str, hook: str) -> None:
         if name in tried - sent_in_2
     }
     assert not run.failed("ADVICE")
+
+
+@pytest.mark.parametrize("prefetch", [True, False])
+def test_a_service_that_reads_metadata_and_searches_by_post_passes(prefetch: bool) -> None:
+    user = in_service(prefetch={**TEMPLATES, "user": "{{context.userId}}"})
+    run = run_suite(change=user, kind=CarefulService, prefetch=prefetch, time_budget_ms=10_000.0)
+    assert not run.failed("ADVICE"), [one for one in run.results if one.verdict == "fail"]
+    assert "Not prefetched" not in run.facts
+    assert run.count("pass") > 130
+
+
+def test_data_that_are_fetched_again_by_post_are_seen() -> None:
+    """A search by POST is the same as its GET where data are fetched though they were sent."""
+    case = "null-prefetch-is-not-fetched-again"
+    run = run_suite("null-prefetch", kind=CarefulService, among={case})
+    assert [one.verdict for one in run.results] == ["fail"]
+
+
+@pytest.mark.parametrize("kind", ["Practitioner", "PractitionerRole", "RelatedPerson"])
+def test_the_made_up_chart_has_the_users_of_hook_requests(kind: str) -> None:
+    status, user = SampleChart().get(f"{kind}/conformance")
+    assert (status, user["resourceType"]) == (200, kind)
+
+
+def test_the_suites_endpoint_says_what_it_is() -> None:
+    status, said = SampleChart().get("metadata")
+    assert status == 200
+    assert capabilitystatement.CapabilityStatement.model_validate(said).kind == "instance"
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: f"{one.case} {one.version}")
