@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.logistic_line import NoLine, logistic_line
+
 Floats = npt.NDArray[np.float64]
 _Z_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 _FLOOR = 1e-6  # keeps logits finite
@@ -76,21 +78,12 @@ def calibration_slope(outcomes: Floats, risks: Floats) -> Estimate | None:
     if min(outcomes.sum(), (1 - outcomes).sum()) < _FEWEST_EVENTS:
         return None
     clipped = np.clip(risks, _FLOOR, 1 - _FLOOR)
-    design = np.column_stack([np.log(clipped / (1 - clipped)), np.ones(len(risks))])
-    coefficients = np.array([1.0, 0.0])
-    for _ in range(50):
-        fitted = 1 / (1 + np.exp(-design @ coefficients))
-        information = design.T @ (design * (fitted * (1 - fitted))[:, None])
-        try:
-            step = np.linalg.solve(information, design.T @ (outcomes - fitted))
-        except np.linalg.LinAlgError:
-            return None
-        coefficients = coefficients + np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-9:
-            half = _Z_95 * math.sqrt(np.linalg.inv(information)[0, 0])
-            slope = float(coefficients[0])
-            return Estimate(slope, slope - half, slope + half)
-    return None
+    try:
+        line = logistic_line(outcomes, np.log(clipped / (1 - clipped)))
+    except NoLine:
+        return None
+    half = _Z_95 * line.slope_error
+    return Estimate(line.slope, line.slope - half, line.slope + half)
 
 
 def calibration_bins(

@@ -26,6 +26,7 @@ from model.training.metrics import (
     calibration_intercept,
     calibration_slope,
     expected_calibration_error,
+    metric_or_nan,
 )
 
 Doubles = npt.NDArray[np.float64]
@@ -199,7 +200,8 @@ def _statistic(runs: ArmRuns, figure: str, draw: Draw) -> float:
     if figure in METRICS:
         metric, outcomes = METRICS[figure], runs.outcomes[draw.rows]
         by_seed = {
-            s: metric(outcomes, runs.probabilities[s][draw.rows]) for s in set(draw.seeds.tolist())
+            s: metric_or_nan(metric, outcomes, runs.probabilities[s][draw.rows])
+            for s in set(draw.seeds.tolist())
         }
         return float(np.mean([by_seed[s] for s in draw.seeds.tolist()]))
     if figure == DELETION:

@@ -23,16 +23,16 @@ SUBGROUP_COLUMNS: Final = (
 )
 
 
-def figure_text(estimate: Sequence[float], digits: int) -> str:
-    """Return "0.861 (0.850 to 0.872)"."""
+def figure_text(estimate: Sequence[float] | None, digits: int) -> str:
+    """Return "0.861 (0.850 to 0.872)", or a dash where the cases do not have the figure."""
+    if estimate is None:
+        return "-"
     value, low, high = (f"{number:.{digits}f}" for number in estimate)
     return f"{value} ({low} to {high})"
 
 
 def subgroup_cell(figure: float | Sequence[float] | None, digits: int) -> str:
     """Return a figure with its interval, a figure alone (older evaluations), or a dash."""
-    if figure is None:
-        return "-"
     if isinstance(figure, float | int):
         return f"{figure:.{digits}f}"
     return figure_text(figure, digits)

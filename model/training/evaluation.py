@@ -13,19 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.calibration import Calibration, LogitMap, availability_pattern
+from model.calibration import Calibration, availability_pattern
 from model.prediction import Modality
 from model.tokens import TokenArrays
-from model.training.baselines import boosted_trees, logistic_regression, note_words
+from model.training.baselines import boosted_trees, logistic_regression
 from model.training.cohort import Cohort
 from model.training.curves import curves, observed_to_expected
 from model.training.metrics import (
     Estimate,
     auroc,
     best_event1_threshold,
-    bootstrap,
+    bootstrap_or_none,
     calibration_intercept,
-    calibration_line,
     calibration_slope,
     logit,
     paired_difference,
@@ -97,13 +96,15 @@ class Comparison:
         }
 
 
-def rounded(figures: Mapping[str, Estimate]) -> dict[str, list[float]]:
-    """Return [value, low, high] with four decimals."""
+def rounded(figures: Mapping[str, Estimate | None]) -> dict[str, list[float] | None]:
+    """Return [value, low, high] with four decimals; None stays."""
     return {name: rounded_estimate(estimate) for name, estimate in figures.items()}
 
 
-def rounded_estimate(estimate: Estimate) -> list[float]:
-    """Return [value, low, high] with four decimals."""
+def rounded_estimate(estimate: Estimate | None) -> list[float] | None:
+    """Return [value, low, high] with four decimals; None stays."""
+    if estimate is None:
+        return None
     return [round(number, 4) for number in (estimate.value, estimate.low, estimate.high)]
 
 
@@ -166,15 +167,6 @@ def summaries(cohort: Cohort) -> Floats:
     return np.stack(rows).astype(np.float64)
 
 
-def words_probabilities(train: Cohort, test: Cohort, task: str) -> Floats:
-    """Return the bag-of-words baseline on notes."""
-    return note_words(
-        [case.facts.note_text for case in train.cases],
-        train.labels(task),
-        [case.facts.note_text for case in test.cases],
-    )
-
-
 def score_system(train: Cohort, test: Cohort, score: str, task: str) -> System:
     """Return a published score as probabilities, by a logistic curve fitted on training cases.
 
@@ -231,7 +223,9 @@ def _group_figures(outcomes: Floats, probabilities: Floats, resamples: int) -> d
         "calibration_intercept": calibration_intercept,
     }
     found: dict[str, Any] = {
-        name: rounded_estimate(bootstrap(metric, outcomes, probabilities, resamples=resamples))
+        name: rounded_estimate(
+            bootstrap_or_none(metric, outcomes, probabilities, resamples=resamples)
+        )
         for name, metric in metrics.items()
     }
     found["observed_to_expected"] = observed_to_expected(outcomes, probabilities)
@@ -259,9 +253,3 @@ def _age_group(age_years: float | None) -> str:
         return "not stated"
     bounds = ((50, "under 50"), (65, "50 to 64"), (80, "65 to 79"))
     return next((name for bound, name in bounds if age_years < bound), "80 and over")
-
-
-def pooled_calibration(outcomes: Floats, logits: Floats) -> Calibration:
-    """Return a calibration without patterns, for out-of-fold comparisons."""
-    slope, intercept = calibration_line(outcomes, 1 / (1 + np.exp(-logits)))
-    return Calibration(LogitMap(1 / slope, intercept, len(outcomes), int(outcomes.sum())))

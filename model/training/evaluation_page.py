@@ -112,15 +112,21 @@ def _precision_recall(key: str, figures: Mapping[str, Any], caption: str) -> Pic
 
 def _calibration(key: str, figures: Mapping[str, Any], caption: str) -> Picture:
     reference = figures["systems"][figures["reference"]]
-    slope, low, high = reference["calibration_slope"]
-    word = "well scaled" if low <= 1 <= high else "too timid" if slope > 1 else "too extreme"
-    title = f"Predicted risks are {word}: calibration slope {figure_text((slope, low, high), 2)}"
+    title = _scaling(reference["calibration_slope"])
     svg = calibration_plot(
         f"{key}-calibration",
         {name: curve["calibration"] for name, curve in figures["curves"].items()},
         title,
     )
     return Picture(title, svg, f"{caption} Tenths of the stays; bars: Wilson intervals.")
+
+
+def _scaling(estimate: Sequence[float] | None) -> str:
+    if estimate is None:
+        return "Predicted risks have no calibration slope"
+    slope, low, high = estimate
+    word = "well scaled" if low <= 1 <= high else "too timid" if slope > 1 else "too extreme"
+    return f"Predicted risks are {word}: calibration slope {figure_text(estimate, 2)}"
 
 
 def _subsets(figures: Mapping[str, Any]) -> dict[str, Sequence[float]]:

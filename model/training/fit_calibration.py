@@ -17,7 +17,7 @@ from model.calibration import (
     LogitMap,
     Thresholds,
 )
-from model.training.metrics import calibration_line
+from model.logistic_line import NoLine, logistic_line
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,7 +40,10 @@ def fit_calibration(
 
     Raises CalibrationError where the pooled logits do not follow the outcome at all.
     """
-    slope, intercept = _line(outcomes, logits)
+    try:
+        slope, intercept = _line(outcomes, logits)
+    except NoLine as exc:
+        raise CalibrationError(f"calibration slope on {len(outcomes)} cases: {exc}") from exc
     if not FLATTEST <= slope <= STEEPEST:
         raise CalibrationError(
             f"calibration slope {slope:.2f} on {len(outcomes)} cases with "
@@ -54,7 +57,10 @@ def fit_calibration(
 
 
 def _pattern_map(outcomes: Floats, logits: Floats) -> LogitMap:
-    slope, intercept = _line(outcomes, logits)
+    try:
+        slope, intercept = _line(outcomes, logits)
+    except NoLine:  # equal logits: the pattern says nothing at all
+        slope, intercept = 0.0, 0.0
     if slope < FLATTEST_OF_PATTERN:
         rate = (outcomes.sum() + 1) / (len(outcomes) + 2)
         slope = FLATTEST_OF_PATTERN
@@ -71,8 +77,8 @@ def _line(outcomes: Floats, logits: Floats) -> tuple[float, float]:
     events = float(outcomes.sum())
     target_event, target_none = (events + 1) / (events + 2), 1 / (len(outcomes) - events + 2)
     targets = np.where(outcomes == 1, target_event, target_none)
-    slope, intercept = calibration_line(targets, 1 / (1 + np.exp(-logits)))
-    return float(slope), float(intercept)
+    line = logistic_line(targets, logits)
+    return line.slope, line.intercept
 
 
 def fit_conformal(

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
+
+from model.logistic_line import NoLine, logistic_line
 
 Floats = npt.NDArray[np.float64]
 Metric = Callable[[Floats, Floats], float]
@@ -78,18 +81,15 @@ def expected_calibration_error(
 
 
 def calibration_line(outcomes: Floats, probabilities: Floats) -> tuple[float, float]:
-    """Return slope and intercept of the logistic regression of outcome on predicted logit."""
-    design = np.column_stack([logit(probabilities), np.ones(len(outcomes))])
-    coefficients = np.array([1.0, 0.0])
-    for _ in range(50):
-        fitted = 1 / (1 + np.exp(-design @ coefficients))
-        hessian = design.T @ (design * (fitted * (1 - fitted))[:, None])
-        # A tiny ridge keeps the step defined where a resample is separable.
-        step = np.linalg.solve(hessian + 1e-9 * np.eye(2), design.T @ (outcomes - fitted))
-        coefficients = coefficients + np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-9:
-            break
-    return float(coefficients[0]), float(coefficients[1])
+    """Return slope and intercept of the logistic regression of outcome on predicted logit.
+
+    Raises MetricError where there is none: equal probabilities, or classes wholly apart.
+    """
+    try:
+        line = logistic_line(outcomes, logit(probabilities))
+    except NoLine as exc:
+        raise MetricError(f"no calibration slope: {exc}") from exc
+    return line.slope, line.intercept
 
 
 def calibration_slope(outcomes: Floats, probabilities: Floats) -> float:
@@ -129,7 +129,9 @@ def event2(outcomes: Floats, probabilities: Floats) -> float:
         excess = float(outcomes[rows].sum()) - len(rows) * risk
         statistic += excess**2 / (len(rows) * risk * (1 - risk) + 0.001)
     risk_range = probabilities[deciles[-1]].mean() - probabilities[deciles[0]].mean()
-    return float(statistic / risk_range) if risk_range > 0 else float("inf")
+    if risk_range <= 0:
+        raise MetricError("equal probabilities have no range of risks to divide by")
+    return float(statistic / risk_range)
 
 
 def bootstrap_rows(outcomes: Floats, count: int, seed: int) -> list[npt.NDArray[np.int64]]:
@@ -153,13 +155,43 @@ def bootstrap(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Return the metric with its 95 % percentile interval over cases, stratified by outcome."""
+    """Return the metric with its 95 % percentile interval over cases, stratified by outcome.
+
+    Raises MetricError where the cases do not have it. Resamples that do not (their few events all
+    lie above the others, say) are left out.
+    """
+    value = metric(outcomes, probabilities)
     values = [
-        metric(outcomes[rows], probabilities[rows])
+        metric_or_nan(metric, outcomes[rows], probabilities[rows])
         for rows in bootstrap_rows(outcomes, resamples, seed)
     ]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Estimate(metric(outcomes, probabilities), float(low), float(high))
+    if np.isnan(values).all():
+        raise MetricError(f"{len(outcomes)} cases: no resample has the figure")
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Estimate(value, float(low), float(high))
+
+
+def bootstrap_or_none(
+    metric: Metric,
+    outcomes: Floats,
+    probabilities: Floats,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Estimate | None:
+    """Return the same, or None where the cases do not have the figure."""
+    try:
+        return bootstrap(metric, outcomes, probabilities, resamples=resamples, seed=seed)
+    except MetricError:
+        return None
+
+
+def metric_or_nan(metric: Metric, outcomes: Floats, probabilities: Floats) -> float:
+    """Return the metric, or NaN where the cases do not have it."""
+    try:
+        return metric(outcomes, probabilities)
+    except MetricError:
+        return math.nan
 
 
 def paired_difference(
@@ -187,8 +219,12 @@ def summary(
     threshold: float,
     resamples: int = 1000,
     seed: int = 0,
-) -> dict[str, Estimate]:
-    """Return every figure of the evaluation table; ``threshold`` is for Event 1."""
+) -> dict[str, Estimate | None]:
+    """Return every figure of the evaluation table; ``threshold`` is for Event 1.
+
+    None where there is none: equal probabilities have no calibration slope and no Event 2, and
+    classes wholly apart no slope.
+    """
 
     def event1_at_threshold(some_outcomes: Floats, some_probabilities: Floats) -> float:
         return event1(some_outcomes, some_probabilities, threshold)
@@ -204,6 +240,6 @@ def summary(
         "event2": event2,
     }
     return {
-        name: bootstrap(metric, outcomes, probabilities, resamples=resamples, seed=seed)
+        name: bootstrap_or_none(metric, outcomes, probabilities, resamples=resamples, seed=seed)
         for name, metric in metrics.items()
     }

@@ -56,6 +56,30 @@ def test_timid_predictions_have_a_slope_above_one(calibrated):
     assert calibration_slope(outcomes, timid) == pytest.approx(2, abs=0.1)
 
 
+def test_an_inverse_predictor_has_a_negative_slope(calibrated):
+    outcomes, probabilities = calibrated
+    inverse = 1 / (1 + np.exp(3 * logit(probabilities)))
+    assert calibration_slope(outcomes, inverse) == pytest.approx(-1 / 3, abs=0.02)
+
+
+def test_equal_probabilities_have_neither_slope_nor_event2(calibrated):
+    outcomes = calibrated[0][:300]
+    figures = summary(outcomes, np.full(300, 0.2), threshold=0.3, resamples=20)
+    without = {name for name, figure in figures.items() if figure is None}
+    assert without == {"calibration_slope", "calibration_intercept", "event2"}
+    assert figures["auroc"].value == 0.5
+
+
+def test_resamples_whose_classes_lie_apart_do_not_count():
+    """One event lies below another case: a resample without it has no slope."""
+    outcomes = np.array([0.0] * 20 + [1.0] * 4)
+    probabilities = np.concatenate([np.linspace(0.1, 0.5, 20), [0.45, 0.6, 0.7, 0.8]])
+    estimate = bootstrap(calibration_slope, outcomes, probabilities, resamples=200)
+    assert np.isfinite([estimate.value, estimate.low, estimate.high]).all()
+    with pytest.raises(MetricError, match="separate the classes"):
+        bootstrap(calibration_slope, outcomes, np.where(outcomes, 0.9, probabilities))
+
+
 def test_event1_by_hand():
     outcomes = np.array([1.0, 1.0, 0.0, 0.0, 1.0])
     probabilities = np.array([0.9, 0.8, 0.7, 0.2, 0.1])

@@ -150,6 +150,26 @@ def test_logits_that_say_nothing_are_refused(timid):
         fit_calibration(outcomes, shuffled, np.array(["device"] * 4000))
 
 
+@pytest.mark.parametrize(("slope", "spread"), [(-1.1, 3.0), (0.2, 3.0), (0.15, 2.0)])
+def test_logits_far_from_the_outcomes_are_refused_with_their_own_slope(slope, spread):
+    """Steps that overshot ended at slopes of 1 to 4 here, and such networks were calibrated."""
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        logits = generator.normal(0, spread, 1000)
+        outcomes = (generator.random(1000) < 1 / (1 + np.exp(-slope * logits))).astype(float)
+        with pytest.raises(CalibrationError, match=r"calibration slope -?[01]\.\d\d on 1000 cases"):
+            fit_calibration(outcomes, logits, np.full(1000, "device"))
+
+
+def test_equal_logits_are_refused_and_a_pattern_with_them_has_a_flat_map(timid):
+    outcomes, logits = timid
+    with pytest.raises(CalibrationError, match="equal"):
+        fit_calibration(outcomes, np.zeros(4000), np.full(4000, "device"))
+    patterns = np.where(np.arange(4000) < 400, "note", "device")
+    fitted = fit_calibration(outcomes, np.where(patterns == "note", 0.3, logits), patterns)
+    assert fitted.probability(0.3, "note") == pytest.approx(outcomes[:400].mean(), abs=0.01)
+
+
 def test_conformal_sets_cover_both_outcomes_as_promised(timid):
     outcomes, logits = timid
     probabilities = 1 / (1 + np.exp(-2 * logits))
