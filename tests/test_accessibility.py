@@ -218,7 +218,7 @@ def test_the_whole_flow_by_keyboard_alone(browser: Browser, world: PracticeWorld
     page.goto(ehr)
     _tab_to(page, "Ada Example")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/patients/p1")
+    page.wait_for_url("**/patients/p1?visit=*")
     _tab_to(page, "Override")
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="Override this card")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +37,13 @@ class Identified:
     identifier: str  # "urn:uuid:..."
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What became of a decision that was reported."""
+
+    created: tuple[str, ...]  # references of drafts; none for an override
+
+
 class CannotAccept(Exception):
     """A suggestion is not carried out. The message is a sentence for the tester."""
 
@@ -46,6 +53,7 @@ class Seals:
 
     def __init__(self, secret: bytes) -> None:
         self._serializer = URLSafeTimedSerializer(secret, salt="suggestion")
+        self._decisions = URLSafeTimedSerializer(secret, salt="decision")
 
     def seal(self, card: Card, suggestion: Suggestion, service_id: str, patient_id: str) -> str:
         """Return what the form of a suggestion carries."""
@@ -68,6 +76,18 @@ class Seals:
         if found["patient"] != patient_id:
             raise CannotAccept("The suggestion is of another patient.")
         return found
+
+    def say(self, patient_id: str, created: Sequence[str]) -> str:
+        """Return what the address of a chart carries after a decision."""
+        return self._decisions.dumps([patient_id, *created])
+
+    def said(self, sealed: str, patient_id: str) -> Said | None:
+        """Return what was done, None where the address says nothing that is ours."""
+        try:
+            whose, *created = self._decisions.loads(sealed, max_age=_LIFE_S)
+        except BadData:
+            return None
+        return Said(tuple(created)) if whose == patient_id else None
 
 
 def resources_to_create(actions: object, patient_id: str) -> list[Mapping[str, Any]]:

@@ -114,9 +114,24 @@ def patients(number: int) -> Response:
 
 
 @pages.get("/<int:number>/patients/<patient_id>")
-def chart(number: int, patient_id: str) -> Response:
-    """Open a chart: read it, call the hook, show the cards. A named visit is shown again."""
-    visit = desk().visits.find(request.args, patient_id) or _open(number, patient_id)
+def chart(number: int, patient_id: str) -> AnyResponse:
+    """Open a chart: read it, call the hook, and go to the visit, whose cards are shown.
+
+    The address of a visit is what the browser's "back" leads to: it calls no hook again, and what
+    was accepted stays accepted.
+    """
+    visit = desk().visits.find(request.args, patient_id)
+    if visit is None:
+        return redirect(
+            url_for(
+                "ehr.chart",
+                number=number,
+                patient_id=patient_id,
+                visit=_open(number, patient_id).number,
+                said=request.args.get("said"),
+            ),
+            303,
+        )
     return _page(
         *(200, "chart.html"),
         number=number,
@@ -125,8 +140,7 @@ def chart(number: int, patient_id: str) -> Response:
         chart=visit.chart,
         exchanges=visit.exchanges,
         problem=visit.problem,
-        outcome=request.args.get("outcome", ""),
-        created=[plain(one) for one in request.args.getlist("created")],
+        said=desk().seals.said(request.args.get("said", ""), patient_id),
     )
 
 

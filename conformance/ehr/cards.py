@@ -12,6 +12,7 @@ from conformance.ehr.safe_markdown import plain, to_html, web_address
 from conformance.ehr.shapes import object_of, objects_of
 
 _INDICATORS = ("info", "warning", "critical")
+_BEHAVIORS = ("any", "at-most-one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,19 @@ class Card:
     uuid: str
     summary: str
     detail_markdown: str
-    indicator: str
+    indicator: str  # "unknown" for one that the specification does not name
     source_label: str
     source_url: str | None
     links: tuple[Link, ...]
     suggestions: tuple[Suggestion, ...]
-    selection_behavior: str  # "any" or "at-most-one"
+    selection_behavior: str  # "any" or "at-most-one", or what no client may act on
     override_reasons: tuple[OverrideReason, ...]
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether suggestions may be accepted: with a selectionBehavior that a client does not
+        understand, it must treat the card as an error (CDS Hooks 2.0, Card Attributes)."""
+        return self.selection_behavior in _BEHAVIORS
 
     @property
     def detail(self) -> Markup:
@@ -88,7 +95,7 @@ def _fault(raw: object) -> str:
         return "has no indicator among info, warning and critical."
     if not object_of(raw.get("source")).get("label"):
         return "has no source.label."
-    if raw.get("suggestions") and raw.get("selectionBehavior") not in ("any", "at-most-one"):
+    if raw.get("suggestions") and raw.get("selectionBehavior") not in _BEHAVIORS:
         return "has suggestions and no selectionBehavior among any and at-most-one."
     return ""
 
@@ -100,7 +107,7 @@ def _card(raw: Mapping[str, Any]) -> Card:
         uuid=plain(raw.get("uuid", "")),
         summary=plain(raw.get("summary", "")),
         detail_markdown=plain(raw.get("detail", "")),
-        indicator=indicator if indicator in _INDICATORS else "info",
+        indicator=indicator if indicator in _INDICATORS else "unknown",
         source_label=plain(source.get("label", "unnamed source")),
         source_url=web_address(source.get("url", "")),
         links=tuple(link for one in objects_of(raw.get("links")) if (link := _link(one))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -44,7 +45,7 @@ def override(number: int, patient_id: str) -> AnyResponse:
             if visit:
                 visit.overridden[card] = _reason_text(visit, card, code) or comment
                 visit.feedback.append(sent)
-    return _back(number, patient_id, visit, outcome="overridden")
+    return _back(number, patient_id, visit, [])
 
 
 @decisions.post("/<int:number>/patients/<patient_id>/accept")
@@ -68,7 +69,7 @@ def accept(number: int, patient_id: str) -> AnyResponse:
             _report(client, suggestion, created, visit)
             if visit:  # only now: what was not reported is reported at the next press
                 visit.accepted[suggestion["suggestion"]] = ", ".join(created)
-    return _back(number, patient_id, visit, outcome="accepted", created=created)
+    return _back(number, patient_id, visit, created)
 
 
 def _carry_out(client: CdsClient, suggestion: dict[str, Any], patient_id: str) -> list[str]:
@@ -105,7 +106,13 @@ def _reason_text(visit: Visit, card_uuid: str, code: str) -> str:
     return next((one.display for one in reasons if one.code == code), plain(code))
 
 
-def _back(number: int, patient_id: str, visit: Visit | None, **said: Any) -> AnyResponse:
-    """Return to the chart as it was opened; without a visit it is opened again."""
-    where: dict[str, Any] = {**said, "visit": visit.number} if visit else said
+def _back(number: int, patient_id: str, visit: Visit | None, created: Sequence[str]) -> AnyResponse:
+    """Return to the chart as it was opened, and say there what was done.
+
+    What was done is sealed: an address alone cannot claim an order. Without a visit, as after a
+    restart, the chart is opened again.
+    """
+    where: dict[str, Any] = {"said": desk().seals.say(patient_id, created)}
+    if visit:
+        where["visit"] = visit.number
     return redirect(url_for("ehr.chart", number=number, patient_id=patient_id, **where))

@@ -37,7 +37,7 @@ class Visit:
 
     def settled(self, card: Any) -> bool:
         """Whether nothing of a card can be accepted any more."""
-        if card.uuid in self.overridden:
+        if card.uuid in self.overridden or not card.acceptable:
             return True
         taken = any(suggestion.uuid in self.accepted for suggestion in card.suggestions)
         return taken and card.selection_behavior == "at-most-one"

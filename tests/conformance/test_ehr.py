@@ -37,7 +37,7 @@ def ehr(world):
 
 
 def get(ehr, path, **arguments):
-    return ehr.get(path, base_url=URL, **arguments)
+    return ehr.get(path, base_url=URL, follow_redirects=True, **arguments)
 
 
 def test_patients_are_listed(ehr):
@@ -276,6 +276,51 @@ def test_a_pressed_button_stays_pressed(ehr, world):
     assert len(world.hook_calls) == 1, "the cards stay as they were"
     assert ehr.post(f"{CHART}/accept", base_url=URL, data=form).status_code == 302
     assert len(world.created) == len(world.feedback) == 1
+
+
+def test_back_leads_to_the_cards_as_they_were(ehr, world):
+    """The hook was called again, and its new cards let one order the same a second time."""
+    world.answer = lambda: json_response({"cards": [ADVICE]})
+    opened = ehr.get(CHART, base_url=URL)
+    assert opened.status_code == 303, "what the browser remembers is the visit"
+    visit = opened.headers["Location"]
+    page = get(ehr, visit).text
+    form = {
+        name: re.search(f'name="{name}" value="([^"]+)"', page)[1]
+        for name in ("suggestion", "visit")
+    }
+    ehr.post(f"{CHART}/accept", base_url=URL, data=form)
+    assert "<button disabled>Accepted</button>" in get(ehr, visit).text
+    assert len(world.hook_calls) == 1
+
+
+@pytest.mark.parametrize("query", ["outcome=accepted&created=Task/made-up", "said=Task/made-up"])
+def test_an_address_alone_claims_no_order(ehr, query):
+    text = get(ehr, f"{CHART}?{query}").text
+    assert "made-up" not in re.sub(r'(href|action)="[^"]*"', "", text)
+    assert 'role="status"' not in text
+
+
+def test_what_was_done_for_one_patient_is_not_said_of_another(ehr, world):
+    place = accept(ehr, sealed(ehr, world)).headers["Location"]
+    said = place.partition("said=")[2].partition("&")[0]
+    assert 'role="status"' in get(ehr, f"{CHART}?said={said}").text
+    assert 'role="status"' not in get(ehr, f"/1/patients/p2?said={said}").text
+
+
+@pytest.mark.parametrize("behavior", ["exactly-one", None])
+def test_nothing_of_a_card_that_is_not_understood_can_be_accepted(ehr, world, behavior):
+    """CDS Hooks: a client that does not know the selectionBehavior treats the card as an error."""
+    form = sealed(ehr, world)
+    card = {**ADVICE, "selectionBehavior": behavior, "indicator": "hard-stop"}
+    world.answer = lambda: json_response({"cards": [card]})
+    page = get(ehr, CHART).text
+    assert 'aria-label="Accept:' not in page
+    assert "None of these can be accepted" in page
+    assert "unknown indicator" in page
+    data = {"suggestion": form, "visit": re.search(r'name="visit" value="([^"]+)"', page)[1]}
+    assert ehr.post(f"{CHART}/accept", base_url=URL, data=data).status_code == 400
+    assert world.created == []
 
 
 def test_two_resources_of_one_suggestion_are_told_apart(ehr, world):

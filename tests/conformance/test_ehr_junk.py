@@ -102,4 +102,4 @@ def test_a_broken_answer_is_a_page(monkeypatch: pytest.MonkeyPatch, what: str) -
 
 
 def _chart(ehr: FlaskClient) -> int:
-    return ehr.get("/1/patients/p1", base_url=URL).status_code
+    return ehr.get("/1/patients/p1", base_url=URL, follow_redirects=True).status_code
