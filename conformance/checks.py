@@ -31,7 +31,8 @@ _OTHER_PREFIX = re.compile(r"(ne|sa|eb|ap)(\d{4}|\{\{)")  # of dates; the subset
 _MODIFIER = re.compile(r"[\w.-]+(:in)?")
 _LONGEST_MARKDOWN = 50_000  # the parser's time grows with the square of some texts
 _DEEPEST_MARKDOWN = 100  # as in the parser's original in JavaScript; deeper text is left out
-_EXTENSION_KEY = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)+")
+# A reversed domain name, or an absolute URI.
+_GLOBAL_NAME = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)+|[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _MAY_BE_EMPTY = ("$.cards", "$.services")
 
 
@@ -134,15 +135,19 @@ def card_uuids_are_unique(value: Any) -> Iterator[str]:
 
 
 def extensions_are_objects(value: Any) -> Iterator[str]:
-    """Yield members named extension that are no objects with reverse-domain keys."""
+    """Yield members named extension that are no objects."""
     for where, extension in _named(value, "extension", "$"):
-        yield SOUND
-        if not isinstance(extension, dict):
-            yield f"{where} is not a JSON object."
-            continue
-        for key in extension:
-            if not _EXTENSION_KEY.fullmatch(key):
-                yield f"{where} has the key {key}, which is no reversed domain name."
+        yield SOUND if isinstance(extension, dict) else f"{where} is not a JSON object."
+
+
+def extension_names_are_global(value: Any) -> Iterator[str]:
+    """Yield extensions with names that another party may have given to something else."""
+    for where, extension in _named(value, "extension", "$"):
+        for name in extension if isinstance(extension, dict) else ():
+            local = (
+                f"{where} has the name {name}, which is neither a reversed domain name nor a URI."
+            )
+            yield SOUND if _GLOBAL_NAME.fullmatch(name) else local
 
 
 def autolaunchable_is_spelled_so(value: Any) -> Iterator[str]:
@@ -162,7 +167,7 @@ JSON_CHECKS: Mapping[str, Callable[[Any], Iterator[str]]] = {
         *(templates_stay_in_the_subset_of_3, templates_are_relative),
         *(dependent_keys_come_later, ids_are_unique_for_a_hook),
         *(no_raw_html, one_recommended_at_most, card_uuids_are_unique, extensions_are_objects),
-        autolaunchable_is_spelled_so,
+        *(extension_names_are_global, autolaunchable_is_spelled_so),
     )
 }
 

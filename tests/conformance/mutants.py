@@ -251,6 +251,7 @@ ANSWERS: dict[str, Change] = {
     "autolaunchable-is-spelled-so": in_card("links 1", autoLaunchable=False),
     "autolaunchable-is-a-boolean": in_card("links 1", autolaunchable="false"),
     "system-actions-have-type-and-description": in_answer(systemActions=[{"type": "create"}]),
+    "extension-names-are-global": in_card(extension={"confidence": 0.8}),
     "extensions-are-objects": in_answer(extension=[{"url": "https://example.org"}]),
 }
 ANSWERS_3: dict[str, Change] = {
