@@ -155,7 +155,14 @@ def _listed_jku(header: Mapping[str, Any], issuer: TrustedIssuer) -> str | None:
 def _tenant(claims: Mapping[str, Any], issuer: TrustedIssuer) -> str:
     tenant = claims.get("tenant", "")
     if not issuer.tenants:
-        return tenant if isinstance(tenant, str) else ""
+        return _storable(tenant, issuer) if isinstance(tenant, str) else ""
     if tenant not in issuer.tenants:
         raise NotAllowed("the tenant of this JWT is not listed for its issuer")
     return str(tenant)
+
+
+def _storable(tenant: str, issuer: TrustedIssuer) -> str:
+    """Refuse what PostgreSQL's text cannot hold; any other string may name a tenant."""
+    if "\x00" in tenant or any("\ud800" <= character <= "\udfff" for character in tenant):
+        raise Unauthenticated("tenant not a text", issuer=issuer.iss)
+    return tenant

@@ -44,6 +44,20 @@ class FeedbackItem:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sender:
+    """Who speaks, to which service."""
+
+    service_id: str
+    issuer: str
+    tenant: str
+
+    @property
+    def named(self) -> list[str]:
+        """Without an empty tenant: what was sent before there were tenants stays a repetition."""
+        return [self.service_id, self.issuer, *filter(None, [self.tenant])]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackReceipt:
     """What was done with one batch."""
 
@@ -66,7 +80,12 @@ def parse_feedback(body: Any) -> tuple[FeedbackItem, ...]:
 
 
 def store_feedback(
-    store: Store, service_id: str, issuer: str, items: tuple[FeedbackItem, ...]
+    store: Store,
+    service_id: str,
+    issuer: str,
+    items: tuple[FeedbackItem, ...],
+    *,
+    tenant: str = "",
 ) -> FeedbackReceipt:
     """Keep a batch in one transaction. The same item sent again is stored once.
 
@@ -75,7 +94,8 @@ def store_feedback(
     stored = repeated = unknown = 0
     steps: list[str] = []
     with writing(store.engine) as connection:
-        rows = [_row(store, connection, service_id, issuer, item) for item in items]
+        sender = _Sender(service_id, issuer, tenant)
+        rows = [_row(store, connection, sender, item) for item in items]
         # In one order for all, so that two batches with the same items do not wait for each other.
         for row in sorted(rows, key=lambda row: str(row["fingerprint"])):
             before = _accepted_before(connection, row["card_uuid"])
@@ -166,17 +186,18 @@ def _text(given: Mapping[str, Any], name: str, path: str, longest: int) -> str:
 
 
 def _row(
-    store: Store, connection: Connection, service_id: str, issuer: str, item: FeedbackItem
+    store: Store, connection: Connection, sender: _Sender, item: FeedbackItem
 ) -> dict[str, Any]:
-    facts = [service_id, issuer, item.card, item.outcome, item.outcome_timestamp]
+    facts = [*sender.named, item.card, item.outcome, item.outcome_timestamp]
     details = [item.accepted_suggestions, item.reason_code, item.reason_system, item.user_comment]
     fingerprint = store.fingerprint("feedback", json.dumps([*facts, *details]).encode("utf-8"))
-    known_card = _is_known_card(connection, service_id, issuer, item.card)
+    known_card = _is_known_card(connection, sender, item.card)
     return {
         "fingerprint": fingerprint,
         "received_s": store.clock().timestamp(),
-        "service_id": service_id,
-        "issuer": issuer,
+        "service_id": sender.service_id,
+        "issuer": sender.issuer,
+        "tenant": sender.tenant,
         "card_uuid": item.card,
         "known_card": known_card,
         "known_suggestions": known_card and _were_offered(connection, item),
@@ -189,11 +210,15 @@ def _row(
     }
 
 
-def _is_known_card(connection: Connection, service_id: str, issuer: str, card_uuid: str) -> bool:
-    """Whether we sent this card, from this service to this issuer: others cannot speak of it."""
+def _is_known_card(connection: Connection, sender: _Sender, card_uuid: str) -> bool:
+    """Whether we sent this card, from this service to this issuer and tenant: others cannot speak
+    of it. Of a card without a tenant, or of which it is not known, all of its issuer can."""
     cards = tables.cards.c
     wanted = select(cards.card_uuid).where(
-        cards.card_uuid == card_uuid, cards.service_id == service_id, cards.issuer == issuer
+        cards.card_uuid == card_uuid,
+        cards.service_id == sender.service_id,
+        cards.issuer == sender.issuer,
+        cards.tenant.in_(("", sender.tenant)),
     )
     return connection.execute(wanted).first() is not None
 

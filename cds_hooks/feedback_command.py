@@ -25,6 +25,8 @@ _NAME_WIDTH, _RATE_WIDTH = 34, 22
 @click.option("--since", type=_DATE, help="Only cards shown from this day on (UTC).")
 @click.option("--until", type=_DATE, help="Only cards shown before this day (UTC).")
 @click.option("--service", "service_id", help="Only cards of this service.")
+@click.option("--issuer", help="Only cards for this issuer of JWTs.")
+@click.option("--tenant", help='Only cards for this tenant of an issuer; "" for none.')
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @in_one_sentence
 def feedback(
@@ -32,6 +34,8 @@ def feedback(
     since: datetime | None,
     until: datetime | None,
     service_id: str | None,
+    issuer: str | None,
+    tenant: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -43,7 +47,14 @@ def feedback(
     from cds_hooks.feedback_report import feedback_report
 
     with opened_store(config) as store:
-        report = feedback_report(store, since=_utc(since), until=_utc(until), service_id=service_id)
+        report = feedback_report(
+            store,
+            since=_utc(since),
+            until=_utc(until),
+            service_id=service_id,
+            issuer=issuer,
+            tenant=tenant,
+        )
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))
         return

@@ -15,11 +15,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
 
 from cds_hooks import tables
+from cds_hooks.chosen_rows import chosen_rows
 from cds_hooks.database import reading
 from cds_hooks.override_reasons import OVERRIDE_REASONS
 from cds_hooks.rates import Rate, StepTally, Tally
@@ -95,10 +97,15 @@ def feedback_report(
     since: datetime | None = None,
     until: datetime | None = None,
     service_id: str | None = None,
+    issuer: str | None = None,
+    tenant: str | None = None,
 ) -> FeedbackReport:
     """Count cards shown in [since, until), whenever the feedback about them came."""
     report = FeedbackReport()
-    chosen = _chosen(since, until, service_id)
+    choose = partial(
+        chosen_rows, since=since, until=until, service_id=service_id, issuer=issuer, tenant=tenant
+    )
+    chosen = [tables.cards.c.shown.is_(True), *choose(tables.cards.c.created_s)]
     with reading(store.engine) as connection:
         answers = _answers(connection, chosen)
         cards = tables.cards.c
@@ -112,7 +119,8 @@ def feedback_report(
                 answered=answer is not None,
                 accepted=answer is not None and suggestion_uuid in answer.suggestions,
             )
-        report.unknown_items = _unknown(connection, since, until, service_id)
+        # By their arrival: they have no card of ours to be dated by.
+        report.unknown_items = _unknown(connection, choose(tables.feedback.c.received_s))
     report.by_indicator = _by_size(report.by_indicator)
     report.by_driver = _by_size(report.by_driver)
     report.by_step = _by_size(report.by_step)
@@ -136,18 +144,6 @@ def week_name(created_s: float) -> str:
 
 def _group(tally: Tally | StepTally) -> dict[str, Any]:
     return {"cards": tally.cards, **{n: rate.to_json() for n, rate in tally.rates().items()}}
-
-
-def _chosen(since: datetime | None, until: datetime | None, service_id: str | None) -> list[Any]:
-    cards = tables.cards.c
-    chosen: list[Any] = [cards.shown.is_(True)]
-    if since is not None:
-        chosen.append(cards.created_s >= since.timestamp())
-    if until is not None:
-        chosen.append(cards.created_s < until.timestamp())
-    if service_id is not None:
-        chosen.append(cards.service_id == service_id)
-    return chosen
 
 
 def _answers(connection: Connection, chosen: Iterable[Any]) -> Mapping[str, _Answer]:
@@ -211,18 +207,9 @@ def _count(report: FeedbackReport, card: Any, answer: _Answer | None) -> None:
         report.with_comment += answer.comment
 
 
-def _unknown(
-    connection: Connection, since: datetime | None, until: datetime | None, service_id: str | None
-) -> int:
-    """Items by their arrival: they have no card of ours to be dated by."""
+def _unknown(connection: Connection, chosen: Iterable[Any]) -> int:
     columns = tables.feedback.c
-    wanted = select(func.count()).where(~(columns.known_card & columns.known_suggestions))
-    if since is not None:
-        wanted = wanted.where(columns.received_s >= since.timestamp())
-    if until is not None:
-        wanted = wanted.where(columns.received_s < until.timestamp())
-    if service_id is not None:
-        wanted = wanted.where(columns.service_id == service_id)
+    wanted = select(func.count()).where(~(columns.known_card & columns.known_suggestions), *chosen)
     return int(connection.execute(wanted).scalar_one())
 
 

@@ -62,6 +62,7 @@ class KeptPrediction:
     finding: Finding
     card_uuid: str | None = None
     shown: bool = True
+    tenant: str = ""
     prediction_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 

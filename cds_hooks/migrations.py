@@ -29,6 +29,7 @@ from cds_hooks.keys import KeyRing
 from cds_hooks.lasting_secrets import new_fingerprint_secrets
 from cds_hooks.schema_version_2 import to_version_2
 from cds_hooks.schema_version_3 import to_version_3
+from cds_hooks.schema_version_4 import to_version_4
 
 _LOCK = 0x6D656174  # PostgreSQL's advisory lock of the schema
 _FIRST_WITH_SEAL = 2
@@ -92,5 +93,5 @@ def _version(connection: Connection) -> int | None:
     return connection.execute(select(tables.schema.c.version)).scalar_one_or_none()
 
 
-_STEPS = (Step(2, to_version_2), Step(3, to_version_3))
+_STEPS = (Step(2, to_version_2), Step(3, to_version_3), Step(4, to_version_4))
 SCHEMA_VERSION = _STEPS[-1].version

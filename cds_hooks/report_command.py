@@ -18,6 +18,8 @@ _DATE = click.DateTime(formats=["%Y-%m-%d"])
 @click.option("--from", "since", type=_DATE, help="From this day on (UTC).")
 @click.option("--to", "until", type=_DATE, help="Before this day (UTC).")
 @click.option("--service", "service_id", help="Only of this service.")
+@click.option("--issuer", help="Only for this issuer of JWTs.")
+@click.option("--tenant", help='Only for this tenant of an issuer; "" for none.')
 @click.option(
     "--outcomes",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -44,6 +46,8 @@ def report(
     since: datetime | None,
     until: datetime | None,
     service_id: str | None,
+    issuer: str | None,
+    tenant: str | None,
     outcomes: Path | None,
     least_cell: int,
     output: Path,
@@ -54,13 +58,14 @@ def report(
 
     One HTML file that loads nothing and holds no patient; it reads the service's database only.
     With --outcomes it compares predictions with what came of them: of each outcome the first
-    prediction before it.
+    prediction before it. Where several issuers or tenants were answered, outcomes by patient_id
+    need --issuer or --tenant: patients of two hospitals may have the same id.
     """
     from cds_hooks.service_report.page import page
     from cds_hooks.service_report.reading import Period
     from cds_hooks.service_report.report import service_report
 
-    period = Period(_utc(since), _utc(until), service_id)
+    period = Period(_utc(since), _utc(until), service_id, issuer, tenant)
     with opened_store(config) as store:
         document = service_report(store, period, outcomes=outcomes, least_cell=least_cell)
     if as_json:

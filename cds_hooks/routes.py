@@ -107,7 +107,7 @@ def feedback(service_id: str) -> Response:
     caller = _caller(parts, f"{service_url}/feedback", service_url)
     caller.allow_service(service_id)
     items = parse_feedback(parse_json(_json_body(), most_values=_MOST_FEEDBACK_VALUES))
-    receipt = store_feedback(parts.store, service_id, caller.iss, items)
+    receipt = store_feedback(parts.store, service_id, caller.iss, items, tenant=caller.tenant)
     parts.figures.feedback(Counter(item.outcome for item in items))
     parts.figures.steps("accepted", receipt.accepted_steps)
     g.facts.update(stored=receipt.stored, repeated=receipt.repeated, unknown=receipt.unknown)

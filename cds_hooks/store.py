@@ -53,6 +53,7 @@ class StoredCard:
     drivers: tuple[str, ...] = ()
     suggestion_uuids: tuple[str, ...] = ()
     shown: bool = True
+    tenant: str = ""
     step_ids: Mapping[str, str] = field(default_factory=dict)  # by suggestion
 
 
@@ -120,6 +121,7 @@ class Store:
             "service_id": card.service_id,
             "hook_instance": card.hook_instance,
             "issuer": card.issuer,
+            "tenant": card.tenant,
             "patient": self.patient_fingerprint(card.patient_id),
             "indicator": card.indicator,
             "model": card.model,
@@ -144,6 +146,7 @@ class Store:
             "service_id": kept.service_id,
             "hook_instance": kept.hook_instance,
             "issuer": kept.issuer,
+            "tenant": kept.tenant,
             "patient": self.patient_fingerprint(kept.patient_id),
             "card_uuid": kept.card_uuid,
             "model": kept.model,
@@ -185,7 +188,10 @@ class Store:
         return first
 
     def patient_fingerprint(self, patient_id: str) -> str:
-        """Name a patient without giving the id away; the same after keys were rotated."""
+        """Name a patient without giving the id away; the same after keys were rotated.
+
+        As the id, it is unique for one tenant of one issuer only: compare it together with them.
+        """
         return signature(self._patient_secret, patient_id.encode("utf-8"))
 
     def fingerprint(self, purpose: str, data: bytes) -> str:

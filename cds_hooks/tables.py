@@ -1,5 +1,8 @@
 """The tables, as the newest schema version has them; ``migrations`` says how older ones get there.
 
+An issuer's ``tenant`` is "" where the JWT named none, and in rows from before version 4 of which it
+is not known.
+
 Nothing in clear text here is clinical: explanations, risks and comments are encrypted, patients
 and users appear as keyed fingerprints only.
 """
@@ -40,6 +43,7 @@ cards = Table(
     Column("service_id", String(64), nullable=False),
     Column("hook_instance", String(64), nullable=False),
     Column("issuer", Text, nullable=False),
+    Column("tenant", Text, nullable=False, server_default=""),
     Column("patient", String(64), nullable=False),  # keyed fingerprint
     Column("indicator", String(16), nullable=False),
     Column("model", Text, nullable=False),  # name and version
@@ -63,6 +67,7 @@ predictions = Table(  # one row for each answered hook, with a card or without
     Column("service_id", String(64), nullable=False),
     Column("hook_instance", String(64), nullable=False),
     Column("issuer", Text, nullable=False),
+    Column("tenant", Text, nullable=False, server_default=""),
     Column("patient", String(64), nullable=False),  # keyed fingerprint
     Column("card_uuid", String(36)),  # NULL where no card was made
     Column("model", Text, nullable=False),  # name and version
@@ -78,6 +83,7 @@ feedback = Table(
     Column("received_s", Float, nullable=False, index=True),
     Column("service_id", String(64), nullable=False),
     Column("issuer", Text, nullable=False),
+    Column("tenant", Text, nullable=False, server_default=""),
     Column("card_uuid", String(128), nullable=False, index=True),
     Column("known_card", Boolean, nullable=False),  # a card of this service, sent to this issuer
     Column("outcome", String(16), nullable=False),

@@ -45,7 +45,10 @@ class Joined:
 
 
 def joined(hooks: Iterable[AnsweredHook], outcomes: Outcomes, store: Store) -> Joined:
-    """Find the outcome of each prediction, and keep the first prediction of each outcome."""
+    """Find the outcome of each prediction, and keep the first prediction of each outcome.
+
+    Raises LabelsUnusable where predictions of several sources find one outcome: it is one's only.
+    """
     if outcomes.by_patient:
         rows = {store.patient_fingerprint(name): found for name, found in outcomes.rows.items()}
         outcomes = Outcomes(by_patient=True, tasks=outcomes.tasks, rows=rows)
@@ -57,8 +60,11 @@ def joined(hooks: Iterable[AnsweredHook], outcomes: Outcomes, store: Store) -> J
         found = _outcome_of(hook, outcomes)
         if found is None:
             without += 1
-        else:
-            first.setdefault(found.line, (hook, found))
+        elif first.setdefault(found.line, (hook, found))[0].source != hook.source:
+            raise LabelsUnusable(
+                f"line {found.line}: predictions for more than one issuer or tenant have this id;"
+                " say with --issuer and --tenant whose is meant."
+            )
     return Joined(tuple(first.values()), without)
 
 

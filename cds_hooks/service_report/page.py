@@ -90,16 +90,25 @@ def _sections(document: Json, title: str) -> Iterator[Markup]:
 
 
 def _head(document: Json, title: str) -> Markup:
-    service = document["period"]["service"]
     return Markup(
         "<h1>{}</h1>\n"
         '<p class="soft">{} Made {}. Days are UTC. Research software: not a medical device, not'
         " validated at this hospital.</p>"
     ).format(
         title,
-        f"Service {service}." if service else "All services.",
+        _whose(document["period"]),
         document["period"]["madeAt"].replace("T", " ").replace("+00:00", " UTC"),
     )
+
+
+def _whose(period: Json) -> str:
+    service, issuer, tenant = (period[one] for one in ("service", "issuer", "tenant"))
+    words = [f"Service {service}." if service else "All services."]
+    if issuer is not None:
+        words.append(f"Issuer {issuer}.")
+    if tenant is not None:
+        words.append(f"Tenant {tenant}." if tenant else "No tenant.")
+    return " ".join(words)
 
 
 def _key_figures(document: Json) -> Markup:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import select
 
 from cds_hooks import tables
+from cds_hooks.chosen_rows import chosen_rows
 from cds_hooks.database import reading
 from cds_hooks.errors import CiphertextRefused, KeyLost
 from cds_hooks.kept_prediction import Finding, finding_from
@@ -17,11 +19,21 @@ from cds_hooks.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From ``since`` on, before ``until``; None has no end. Of one service, or of all."""
+    """From ``since`` on, before ``until``; None has no end. Of one service, issuer and tenant, or
+    of all; a tenant of "" is none."""
 
     since: datetime | None = None
     until: datetime | None = None
     service_id: str | None = None
+    issuer: str | None = None
+    tenant: str | None = None
+
+
+class Source(NamedTuple):
+    """Whose chart it was: within one source a patient's id names one patient."""
+
+    issuer: str
+    tenant: str  # "": none, or not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +45,8 @@ class AnsweredHook:
     model: str
     shown: bool  # False in shadow mode
     duration_ms: float
-    patient: str  # keyed fingerprint
+    source: Source
+    patient: str  # keyed fingerprint, unique within the source
     names: frozenset[str]  # by which an outcome may name it: card and hook instance
     finding: Finding
 
@@ -48,13 +61,9 @@ class Unreadable:
 def answered_hooks(store: Store, period: Period, unreadable: Unreadable) -> Iterator[AnsweredHook]:
     """Yield the answered hooks of a period, the oldest first."""
     columns = tables.predictions.c
-    wanted = select(tables.predictions).order_by(columns.created_s, columns.prediction_uuid)
-    if period.since is not None:
-        wanted = wanted.where(columns.created_s >= period.since.timestamp())
-    if period.until is not None:
-        wanted = wanted.where(columns.created_s < period.until.timestamp())
-    if period.service_id is not None:
-        wanted = wanted.where(columns.service_id == period.service_id)
+    chosen = chosen_rows(columns.created_s, **asdict(period))
+    order = (columns.created_s, columns.prediction_uuid)
+    wanted = select(tables.predictions).where(*chosen).order_by(*order)
     with reading(store.engine) as connection:
         for row in connection.execute(wanted):
             place = tables.place(columns.payload, row.prediction_uuid)
@@ -69,6 +78,7 @@ def answered_hooks(store: Store, period: Period, unreadable: Unreadable) -> Iter
                 model=row.model,
                 shown=row.shown,
                 duration_ms=row.duration_ms,
+                source=Source(row.issuer, row.tenant),
                 patient=row.patient,
                 names=frozenset(one for one in (row.card_uuid, row.hook_instance) if one),
                 finding=finding,

@@ -493,6 +493,13 @@ def test_r76_tenants(secured: Any, tenants: tuple[str, ...], claim: Any, status:
     assert _post(secured(tenants=tenants), token(tenant=claim)).status_code == status
 
 
+@pytest.mark.parametrize("claim", ["a\x00b", "a\ud800b"])
+def test_a_tenant_that_no_database_can_hold_is_refused(secured: Any, claim: str) -> None:
+    client = secured()
+    assert _post(client, token(tenant="Größe 7")).status_code == 200
+    assert _post(client, token(tenant=claim)).status_code == 401
+
+
 def test_an_issuer_may_be_limited_to_services(secured: Any) -> None:
     assert _post(secured(services=("other",)), token()).status_code == 403
     assert _post(secured(services=("meam-risk",)), token()).status_code == 200

@@ -273,6 +273,41 @@ def test_another_issuer_cannot_speak_of_a_card(store: Store) -> None:
     assert (report.all_cards.answered, report.unknown_items) == (0, 1)
 
 
+def test_another_tenant_cannot_speak_of_a_card(store: Store) -> None:
+    """Nor can its word keep the hospital's own from being heard."""
+    card, older = a_card(tenant="north", suggestion_uuids=()), a_card(suggestion_uuids=())
+    store.record_answer([], [card, older], {})
+    item = FeedbackItem(card.card_uuid, "accepted", "2026-11-23T12:00:00Z")
+    told = [
+        store_feedback(store, "meam-risk", "open", (item,), tenant=tenant)
+        for tenant in ("south", "", "north", "north")
+    ]
+    assert [one.unknown for one in told] == [1, 1, 0, 0]
+    assert [one.repeated for one in told] == [0, 0, 0, 1]
+    report = feedback_report(store)
+    assert (report.all_cards.answered, report.unknown_items) == (1, 2)
+    about_older = FeedbackItem(older.card_uuid, "accepted", "2026-11-23T12:00:00Z")
+    receipt = store_feedback(store, "meam-risk", "open", (about_older,), tenant="north")
+    assert receipt.unknown == 0, "a card whose tenant is not known"
+
+
+def test_an_issuer_and_a_tenant_can_be_chosen(store: Store) -> None:
+    for issuer, tenant in (("a", ""), ("b", "north"), ("b", "south"), ("b", "south")):
+        store.record_answer([], [a_card(issuer=issuer, tenant=tenant)], {})
+        item = FeedbackItem("unknown", "overridden", "2026-11-23T12:00:00Z")
+        store_feedback(store, "meam-risk", issuer, (item,), tenant=tenant)
+
+    def counts(**chosen: str) -> tuple[int, int]:
+        report = feedback_report(store, **chosen)
+        return report.all_cards.cards, report.unknown_items
+
+    assert counts() == (4, 3)
+    assert counts(issuer="a") == counts(tenant="") == (1, 1)
+    assert counts(issuer="b") == (3, 2)
+    assert counts(issuer="b", tenant="south") == (2, 1)
+    assert counts(issuer="a", tenant="south") == (0, 0)
+
+
 def test_a_period_and_a_service_can_be_chosen(told: Store) -> None:
     today, tomorrow = world.NOW, world.NOW + timedelta(days=1)
     assert feedback_report(told, since=today, until=tomorrow).all_cards.cards == 6

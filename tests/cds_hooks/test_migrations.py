@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from cds_hooks import migrations, tables
 from cds_hooks.audit_check import verify_audit
 from cds_hooks.errors import CiphertextRefused, StoreError, StoreUnavailable
 from cds_hooks.feedback import FeedbackItem, store_feedback
+from cds_hooks.kept_prediction import finding_from
 from cds_hooks.keys import KeyRing, new_key
 from cds_hooks.store import Store
 from tests.postgresql import Cluster
@@ -27,8 +29,9 @@ OLD = "b2xkIGtleSBvZiB0aGUgZml4dHVyZSwgMzIgYnl0ZXM="
 RING = KeyRing([NEW, OLD])
 CARDS = ("4e0a3a1e-3283-4575-ab82-028d55fe2719", "c9f4a1f0-58c9-4c6f-a5a7-1c0b9b0c6f11")
 COMMENT = "Comment of version 1: Größe"
-LINES = {1: 5, 2: 6}  # of the audit log after the migration
-every_version = pytest.mark.parametrize("old_version", [1, 2])
+LINES = {1: 5, 2: 6, 3: 7}  # of the audit log after the migration
+STEPS = {1: [None], 2: [None, None], 3: ["repeat-lactate", "vte-assessment"]}
+every_version = pytest.mark.parametrize("old_version", [1, 2, 3])
 
 
 @pytest.fixture
@@ -71,8 +74,8 @@ def test_an_old_database_keeps_its_rows(old_database: str, old_version: int) -> 
     assert cards[CARDS[0]]["created_s"] == datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()
     suggestions = _rows(store, tables.suggestions)
     assert [row["card_uuid"] for row in suggestions] == list(CARDS[: len(suggestions)])
-    assert [row["step_id"] for row in suggestions] == [None] * old_version
-    assert _rows(store, tables.predictions) == []
+    assert [row["step_id"] for row in suggestions] == STEPS[old_version]
+    assert len(_rows(store, tables.predictions)) == (4 if old_version == 3 else 0)
     assert len(_rows(store, tables.replays)) == 2
     feedback = {row["outcome"]: row for row in _rows(store, tables.feedback)}
     assert all(row["known_card"] and row["known_suggestions"] for row in feedback.values())
@@ -107,18 +110,65 @@ def test_the_audit_log_goes_on_and_says_what_was_done(old_database: str) -> None
     *_, line = sorted(_rows(store, tables.audit), key=lambda row: row["sequence"])
     assert line["event"] == "database migrated"
     assert line["facts"] == (
-        '{"explanations":2,"feedback":2,"from":1,"to":3,"unreadableComments":0,'
-        '"unreadableExplanations":0}'
+        '{"explanations":2,"feedback":2,"from":1,"tenantsOfCards":0,"tenantsOfPredictions":0,"to":4,'
+        '"unreadableComments":0,"unreadableExplanations":0}'
     )
     store.close()
 
 
-@pytest.mark.parametrize("old_version", [2])
-def test_a_sealed_log_goes_on_under_its_seal(old_database: str) -> None:
+@pytest.mark.parametrize("old_version", [2, 3])
+def test_a_sealed_log_goes_on_under_its_seal(old_database: str, old_version: int) -> None:
     store = Store(old_database, RING)
     lines = sorted(_rows(store, tables.audit), key=lambda row: row["sequence"])
-    assert verify_audit(store.engine, store.keys) == len(lines) == 6
-    assert (lines[-1]["event"], lines[-1]["facts"]) == ("database migrated", '{"from":2,"to":3}')
+    assert verify_audit(store.engine, store.keys) == len(lines) == LINES[old_version]
+    found = {2: (0, 0), 3: (2, 3)}[old_version]
+    counts = '"tenantsOfCards":{},"tenantsOfPredictions":{}'.format(*found)
+    facts = f'{{"from":{old_version},{counts},"to":4}}'
+    assert (lines[-1]["event"], lines[-1]["facts"]) == ("database migrated", facts)
+    store.close()
+
+
+@pytest.mark.parametrize("old_version", [3])
+def test_the_audit_log_knows_the_tenants_of_hooks_answered_before(old_database: str) -> None:
+    store = Store(old_database, RING)
+    assert {row["card_uuid"]: row["tenant"] for row in _rows(store, tables.cards)} == dict(
+        zip(CARDS, ("north", "south"), strict=True)
+    )
+    predictions = sorted(_rows(store, tables.predictions), key=lambda row: row["prediction_uuid"])
+    assert [row["tenant"] for row in predictions] == ["north", "south", "south", ""], "no line: no"
+    assert {row["tenant"] for row in _rows(store, tables.feedback)} == {""}
+    for row in predictions:
+        place = tables.place(tables.predictions.c.payload, row["prediction_uuid"])
+        assert finding_from(RING.decrypt(row["payload"], place)).tasks
+    store.close()
+
+
+def _with_lines(database: str, *facts: dict[str, Any]) -> None:
+    """Write answered hooks into the audit log of an old database, past its chain."""
+    engine = create_engine(database)
+    columns = "sequence, at, event, facts, key_id, previous, signature"
+    values = ":n, '2026-11-24T12:00:00+00:00', 'hook answered', :facts, 'k', 'p', 's'"
+    with engine.begin() as connection:
+        for n, line in enumerate(facts):
+            row = {"n": 100 + n, "facts": json.dumps(line, separators=(",", ":"))}
+            connection.execute(text(f"INSERT INTO audit ({columns}) VALUES ({values})"), row)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("old_version", [3])
+def test_a_tenant_that_is_not_certain_or_no_text_stays_empty(old_database: str) -> None:
+    hook = {
+        "service": "meam-risk",
+        "issuer": "https://ehr.example",
+        "hookInstance": "5d0c8e1f-2f0b-4a6c-9c35-6b1e5f6a7b20",
+        "card": None,
+    }
+    last = {**hook, "hookInstance": "9e8d7c6b-5a49-4838-9271-60504f3e2d1c"}
+    nul, number = {**last, "tenant": "a\0b"}, {**last, "tenant": 7}
+    _with_lines(old_database, {**hook, "tenant": "north"}, nul, number, {"n": 1})
+    store = Store(old_database, RING)
+    predictions = sorted(_rows(store, tables.predictions), key=lambda row: row["prediction_uuid"])
+    assert [row["tenant"] for row in predictions] == ["north", "south", "", ""]
     store.close()
 
 
@@ -186,7 +236,7 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(
         raise StoreError("the step failed")
 
     before = _columns(old_database)
-    steps = (*migrations._STEPS, migrations.Step(4, fails))
+    steps = (*migrations._STEPS, migrations.Step(5, fails))
     with monkeypatch.context() as patched, pytest.raises(StoreError, match="the step failed"):
         patched.setattr(migrations, "_STEPS", steps)
         Store(old_database, RING)
@@ -240,7 +290,7 @@ def test_a_newer_database_is_refused_and_left_alone(database_url: str) -> None:
     store = Store(database_url, RING)
     with store.engine.begin() as connection:
         connection.execute(update(tables.schema).values(version=99))
-    message = "has schema version 99, and this program knows versions up to 3: a newer program"
+    message = "has schema version 99, and this program knows versions up to 4: a newer program"
     with pytest.raises(StoreError, match=message):
         Store(database_url, RING)
     with store.engine.connect() as connection:

@@ -26,16 +26,18 @@ from cds_hooks.kept_prediction import finding_from
 from cds_hooks.keys import KeyRing, new_key
 from cds_hooks.parts import parts_of
 from cds_hooks.rates import Rate, Tally
+from cds_hooks.service_report.accuracy import joined
 from cds_hooks.service_report.cells import Cells, is_hidden
 from cds_hooks.service_report.outcomes import read_outcomes
 from cds_hooks.service_report.page import page
-from cds_hooks.service_report.reading import Period
+from cds_hooks.service_report.reading import Period, Unreadable, answered_hooks
 from cds_hooks.service_report.report import service_report
 from cds_hooks.service_report.uptake import time_to_feedback
 from cds_hooks.settings import CoolDown
 from cds_hooks.store import Store
+from cds_hooks.trust import TrustedIssuer
 from tests.browser import chromium, needs_chromium
-from tests.cds_hooks import world
+from tests.cds_hooks import signing, world
 from tests.cds_hooks.conftest import Service
 from tests.cds_hooks.service_weeks import Weeks
 from tests.cds_hooks.stored_things import KEY, a_card, a_prediction
@@ -230,6 +232,112 @@ def test_outcomes_by_prediction_name_a_card_or_a_hook(store: Store, tmp_path: Pa
     assert (task["task"], task["n"], task["events"]) == ("in-hospital death", 2, 1)
 
 
+A_ISSUER, B_ISSUER = "https://a.example/fhir", "https://b.example/fhir"
+
+
+@pytest.fixture
+def two_hospitals(store: Store) -> Store:
+    """Both have a patient pat-1: B's has a low risk and comes first, A's a high one."""
+    for hours, issuer, risk in ((0, B_ISSUER, 0.1), (1, A_ISSUER, 0.9)):
+        store.clock = lambda hours=hours: world.NOW + timedelta(hours=hours)  # type: ignore[misc]
+        store.record_answer([], [a_card(issuer=issuer)], {}, [a_prediction(risk, issuer=issuer)])
+    return store
+
+
+def _died(folder: Path, name: str = "pat-1") -> Path:
+    left = (world.NOW + timedelta(days=1)).isoformat()
+    return _csv(folder, "patient_id,time,outcome", f"{name},{left},1")
+
+
+def _risks(store: Store, period: Period, outcomes: Path) -> list[float]:
+    """The risks that found an outcome."""
+    document = service_report(store, period, outcomes=outcomes, least_cell=1)
+    hooks = answered_hooks(store, period, Unreadable())
+    pairs = joined(hooks, read_outcomes(outcomes), store).pairs
+    assert document["accuracy"]["matched"] == len(pairs)
+    return [hook.finding.tasks[0].probability for hook, _ in pairs]
+
+
+def test_outcomes_of_one_hospital_are_not_those_of_anothers_patient(
+    two_hospitals: Store, tmp_path: Path
+) -> None:
+    for issuer, risk in ((A_ISSUER, 0.9), (B_ISSUER, 0.1)):
+        period = Period(issuer=issuer)
+        assert _risks(two_hospitals, period, _died(tmp_path)) == [risk]
+        document = service_report(two_hospitals, period, least_cell=1)
+        assert (document["hooks"], document["cards"]["cards"]) == (1, 1)
+        assert f"All services. Issuer {issuer}." in page(document)
+
+
+def test_outcomes_by_patient_need_an_issuer_where_there_are_several(
+    two_hospitals: Store, tmp_path: Path
+) -> None:
+    """Also where only one of them was answered in the period."""
+    message = (
+        f"Predictions are stored for more than one issuer, whose patients may have the same ids:"
+        f" {A_ISSUER}, {B_ISSUER}. Say with --issuer whose patients the outcomes are about."
+    )
+    for period in (ALL, Period(until=world.NOW + timedelta(minutes=1))):
+        with pytest.raises(LabelsUnusable, match=re.escape(message)):
+            service_report(two_hospitals, period, outcomes=_died(tmp_path))
+    assert service_report(two_hospitals, ALL, least_cell=1)["hooks"] == 2, "counts need none"
+    message = f"No stored prediction is for the issuer x; they are for {A_ISSUER}, {B_ISSUER}."
+    with pytest.raises(LabelsUnusable, match=re.escape(message)):
+        service_report(two_hospitals, Period(issuer="x"), outcomes=_died(tmp_path))
+
+
+def test_tenants_of_one_issuer_are_hospitals_of_their_own(store: Store, tmp_path: Path) -> None:
+    died = _died(tmp_path)
+    for tenant, risk in (("north", 0.1), ("south", 0.9)):
+        store.record_answer([], [], {}, [a_prediction(risk, tenant=tenant)])
+        assert _risks(store, Period(tenant=tenant), died) == [risk]
+        document = service_report(store, Period(tenant=tenant))
+        assert f"All services. Tenant {tenant}." in page(document)
+    message = "more than one tenant, whose patients may have the same ids: open (tenant north),"
+    with pytest.raises(LabelsUnusable, match=re.escape(message)):
+        service_report(store, ALL, outcomes=died)
+    store.record_answer([], [], {}, [a_prediction(0.5)])
+    with pytest.raises(LabelsUnusable, match=r"open \(no tenant\), .* Say with --tenant"):
+        service_report(store, Period(issuer="open"), outcomes=died)
+    assert _risks(store, Period(tenant=""), died) == [0.5]
+    assert "All services. No tenant." in page(service_report(store, Period(tenant="")))
+
+
+def test_a_hook_instance_that_two_hospitals_used_is_not_guessed(
+    two_hospitals: Store, tmp_path: Path
+) -> None:
+    path = _csv(tmp_path, "prediction_id,outcome", "h,1")
+    with pytest.raises(LabelsUnusable, match="line 2: predictions for more than one issuer or"):
+        service_report(two_hospitals, ALL, outcomes=path)
+    assert _risks(two_hospitals, Period(issuer=A_ISSUER), path) == [0.9]
+
+
+def test_the_tenant_of_a_jwt_is_kept_with_what_it_brought(service: Service) -> None:
+    keys = {"keys": [signing.jwk(signing.ec_key())]}
+    issuers = (TrustedIssuer(signing.ISS, jwks=keys),)
+    client = service(mode_auth="jwt", public_base_url=signing.BASE, issuers=issuers)
+
+    def sent(tenant: str, address: str, body: Any) -> Any:
+        header = signing.bearer(signing.token(tenant=tenant))
+        answer = client.post(address, json=body, headers=header)
+        assert answer.status_code == 200, answer.get_data()
+        return answer.json
+
+    sent("south", URL, world.hook_request(world.calm_prefetch()))
+    (card,) = sent("north", URL, world.hook_request())["cards"]
+    item = {"card": card["uuid"], "outcome": "overridden"}
+    item["outcomeTimestamp"] = world.NOW.isoformat()
+    for tenant in ("south", "north"):
+        sent(tenant, f"{URL}/feedback", {"feedback": [item]})
+    store = parts_of(client.application).store
+    for tenant, figures in (("south", (1, 0, 0, 1)), ("north", (1, 1, 1, 0))):
+        period = Period(issuer=signing.ISS, tenant=tenant)
+        found = service_report(store, period, least_cell=1)
+        cards = found["cards"]
+        counted = (found["hooks"], cards["cards"], cards["overridden"]["count"])
+        assert (*counted, found["unknownItems"]) == figures
+
+
 def test_figures_by_subgroup(store: Store, tmp_path: Path) -> None:
     """Twenty predictions of 0.25, five events: all of them among the ten women."""
     rows = []
@@ -404,6 +512,15 @@ def test_sample_patients_and_the_shipped_model(tmp_path: Path) -> None:
     assert "early-warning-escalation" in html
     later = CliRunner().invoke(main, [*arguments[:3], "--from", "2027-01-01", "--json"])
     assert json.loads(later.stdout)["hooks"] == 0
+    others = CliRunner().invoke(main, [*arguments, "--issuer", "https://ehr.example"])
+    message = (
+        "Error: No stored prediction is for the issuer https://ehr.example; they are for open."
+    )
+    assert (others.exit_code, others.stderr) == (1, f"{message}\n")
+    for name in ("report", "feedback"):
+        chosen = ["--issuer", "open", "--tenant", "north", "--json"]
+        counted = json.loads(CliRunner().invoke(main, [name, *arguments[1:3], *chosen]).stdout)
+        assert counted.get("cards", counted.get("all"))["cards"] == 0, "no card is for this tenant"
 
 
 def test_the_same_on_both_databases(store: Store) -> None:

@@ -181,9 +181,9 @@ def test_the_state_of_the_database(config: Path) -> None:
     assert "'meam database migrate' makes it" in succeed(*status)
     assert not (config.parent / "meam.sqlite").exists()
     said = succeed("database", "migrate", "--config", config)
-    assert said == "The database has schema version 3.\n"
+    assert said == "The database has schema version 4.\n"
     first, second = succeed(*status).splitlines()
-    assert first == "sqlite, schema version 3; this program has 3."
+    assert first == "sqlite, schema version 4; this program has 4."
     assert second.startswith("Over their time: 0 explanations")
 
 
@@ -227,5 +227,5 @@ def test_a_newer_database_is_one_sentence(config: Path) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: the database has schema version 9, and this program")
     assert succeed("database", "status", "--config", config) == (
-        "sqlite, schema version 9; this program has 3.\n"
+        "sqlite, schema version 9; this program has 4.\n"
     )
