@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +19,7 @@ from jwt import PyJWK
 
 from cds_hooks.errors import NotReady, SettingsError, Unauthenticated
 from cds_hooks.trust import TrustedIssuer
-from fhir_adapters.connections import SocketWatch, watch_of_this_thread
+from fhir_adapters.connections import cut_after
 
 _FRESH_S = 600.0  # keys are rotated over hours, so ten minutes late is early enough
 _REFETCH_S = 30.0  # an unknown kid asks for a refetch at most so often: no one can make us hammer
@@ -153,29 +152,12 @@ def _usable(key: Mapping[str, Any], algorithm: str) -> PyJWK:
     return usable
 
 
-@contextmanager
-def _cut_after(seconds: float) -> Iterator[None]:
-    """Cut the connection that this thread uses. A time-out bounds one read only: a server that
-    drips would hold the thread, and all that wait for its lock, for hours."""
-    watch = SocketWatch()
-    before = watch_of_this_thread.set(watch)
-    timer = threading.Timer(seconds, watch.cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        watch.release()
-        watch_of_this_thread.reset(before)
-
-
 def _download(session: requests.Session, url: str) -> Keys | None:
     """Fetch a JWK set within fixed limits; None where it did not arrive whole and well-formed."""
     end_s = time.monotonic() + _TIME_OUT_S
     try:
         with (
-            _cut_after(_TIME_OUT_S),
+            cut_after(_TIME_OUT_S),
             session.get(
                 url,
                 timeout=(_TIME_OUT_S, _TIME_OUT_S),

@@ -87,6 +87,11 @@ class CapabilityCache:
             return None
         return capabilities
 
+    def last(self, base_url: str) -> Capabilities | None:
+        """Return what was read last, however long ago."""
+        with self._lock:
+            return self._entries.get(base_url, (0.0, None))[1]
+
     def put(self, base_url: str, capabilities: Capabilities) -> None:
         with self._lock:
             self._entries[base_url] = (self._clock(), capabilities)

@@ -9,12 +9,10 @@ here and below, with its test.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import TypeVar
 
 import requests
 
@@ -24,12 +22,14 @@ from fhir_adapters.capability import Capabilities, CapabilityCache
 from fhir_adapters.chart import Resource
 from fhir_adapters.connections import new_session
 from fhir_adapters.deadline import Deadline
-from fhir_adapters.errors import FhirError, FhirTimeout
+from fhir_adapters.errors import FhirBadAnswer, FhirError
 from fhir_adapters.origin import parse_base_url, resolve
 from fhir_adapters.paging import Caps, Collected, Page, SearchResult, link_of
+from fhir_adapters.pending import Pending, Running, failed, or_error
 from fhir_adapters.search_plan import Query, loinc_codes
 from fhir_adapters.searching import Searcher
 from fhir_adapters.server import RawAnswer, Server
+from fhir_adapters.statements import StatementReader
 from fhir_adapters.transport import Transport
 from fhir_adapters.workers import Workers
 
@@ -38,13 +38,14 @@ __all__ = [
     "CapabilityCache",
     "Caps",
     "FhirClient",
+    "Pending",
     "RawAnswer",
     "SearchResult",
+    "StatementReader",
     "new_session",
 ]
 
 
-_T = TypeVar("_T")
 DEFAULT_CAPS = Caps()
 
 
@@ -53,8 +54,9 @@ class FhirClient(AbstractContextManager["FhirClient"]):
 
     ``access_token`` goes to the origin of ``base_url`` and nowhere else; it is not sent after
     ``token_expires_at``. ``refresh`` returns a new token when the old one has expired or was
-    refused. ``session`` (see ``new_session``) and ``capability_cache`` are to be shared by the
-    clients of a process. ``on_answer`` receives the bytes of every answer used, for audit.
+    refused. ``session`` (see ``new_session``), ``capability_cache`` and ``statements`` are to be
+    shared by the clients of a process; with ``statements`` no request waits for a
+    CapabilityStatement. ``on_answer`` receives the bytes of every answer used, for audit.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         session: requests.Session | None = None,
         clock: Callable[[], datetime] = utc_now,
         capability_cache: CapabilityCache | None = None,
+        statements: StatementReader | None = None,
         fallback_codes: Sequence[str] | None = None,
         on_answer: Callable[[RawAnswer], None] | None = None,
     ) -> None:
@@ -76,18 +79,20 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         token = AccessToken(access_token, token_expires_at) if access_token else None
         self._own_session = session is None
         self._session = session or new_session(connections=caps.parallel)
+        tokens = TokenHolder(token, refresh, clock)
         transport = Transport(
             self._session,
             home,
-            TokenHolder(token, refresh, clock),
+            tokens,
             deadline,
             Budget(caps.bytes, "bytes"),
             clock=clock,
         )
-        cache = capability_cache or CapabilityCache()
+        cache = statements.cache if statements else capability_cache or CapabilityCache()
         self._server = Server(url, home, transport, cache, clock=clock, on_answer=on_answer)
         codes = loinc_codes() if fallback_codes is None else fallback_codes
-        self._searcher = Searcher(self._server, caps, codes)
+        statement = statements.of(base_url, tokens) if statements else None
+        self._searcher = Searcher(self._server, caps, codes, statement)
         self._workers = Workers(caps.parallel, deadline, transport.watch)
 
     def read(self, path: str) -> Resource:
@@ -101,9 +106,8 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         read.
         """
         collected = Collected(_label(query))
-        return self._settle(
-            self._workers.submit(self._searcher.search, query, collected), collected
-        )
+        future = self._workers.submit(self._searcher.search, query, collected)
+        return Running(future, collected).settled(self._workers)
 
     def search_all(
         self, queries: Mapping[str, str], *, if_offered: Collection[str] = ()
@@ -113,16 +117,19 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         The keys ``if_offered`` are asked for only where the CapabilityStatement lists their type
         and parameters; elsewhere their result is empty.
         """
+        return self.start_searches(queries, if_offered=if_offered).results()
+
+    def start_searches(
+        self, queries: Mapping[str, str], *, if_offered: Collection[str] = ()
+    ) -> Pending:
+        """Begin what search_all does, without waiting for it."""
         optional = {queries[key] for key in if_offered}
-        running: dict[str, tuple[Future[None], Collected]] = {}
+        running: dict[str, Running] = {}
         for query in dict.fromkeys(queries.values()):
             collected = Collected(_label(query))
             ask = self._searcher.search_if_offered if query in optional else self._searcher.search
-            running[query] = (self._workers.submit(ask, query, collected), collected)
-        self._workers.wait([future for future, _ in running.values()])
-        return {
-            key: _or_error(partial(self._settle, *running[query])) for key, query in queries.items()
-        }
+            running[query] = Running(self._workers.submit(ask, query, collected), collected)
+        return Pending(self._workers, {key: running[query] for key, query in queries.items()})
 
     def attachment(self, url: str) -> Resource:
         """Read an attachment as a Binary: the server's own, or raw bytes wrapped as one.
@@ -138,7 +145,7 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         running = {url: self._workers.submit(self._server.attachment, url) for url in urls}
         self._workers.wait(running.values())
         return {
-            url: _or_error(partial(self._workers.result, future, "an attachment"))
+            url: or_error(partial(self._workers.result, future, "an attachment"))
             for url, future in running.items()
         }
 
@@ -147,11 +154,29 @@ class FhirClient(AbstractContextManager["FhirClient"]):
 
         Raises FhirBadAnswer if it is not a Bundle.
         """
+        return self._following(bundle, source).settled(self._workers)
+
+    def start_following(
+        self, bundles: Mapping[str, Resource], since: Mapping[str, datetime | None]
+    ) -> Pending:
+        """Begin to read the pages after prefetched Bundles, by their keys.
+
+        ``since``: where a Bundle comes newest first, a page that is older as a whole ends it.
+        """
+        running = {key: self._following(one, key, since.get(key)) for key, one in bundles.items()}
+        return Pending(self._workers, running)
+
+    def _following(self, bundle: Resource, source: str, since: datetime | None = None) -> Running:
         collected = Collected(source)
         page = Page(self._url_of(bundle), bundle)
-        if not self._searcher.take(page, collected) or link_of(bundle, "next") is None:
-            return collected.result()
-        return self._settle(self._workers.submit(self._searcher.follow, page, collected), collected)
+        try:
+            goes_on = self._searcher.take(page, collected) and link_of(bundle, "next") is not None
+        except FhirBadAnswer as exc:
+            return Running(failed(exc), collected)
+        if not goes_on:
+            return Running(None, collected)
+        follow = self._searcher.follow
+        return Running(self._workers.submit(follow, page, collected, since), collected)
 
     def capabilities(self) -> Capabilities:
         """Return what the server's CapabilityStatement says; cached by base URL."""
@@ -170,17 +195,6 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _settle(self, future: Future[None], collected: Collected) -> SearchResult:
-        """Wait for a search; when the deadline comes first, take what it has read, flagged."""
-        self._workers.wait([future])
-        if future.done() and not future.cancelled():
-            future.result()
-        elif collected.pages == 0:
-            raise FhirTimeout(f"{collected.source}: no answer within the time allowed")
-        else:
-            collected.note("timeout", "the time allowed ran out; not all was read")
-        return collected.result()
 
     def _url_of(self, bundle: Resource) -> str:
         """Return where relative links of a prefetched Bundle start: its self link, if ours."""
@@ -202,10 +216,3 @@ def _label(query: str) -> str:
         return Query.parse(query).label
     except FhirError:
         return "search"
-
-
-def _or_error(get: Callable[[], _T]) -> _T | FhirError:
-    try:
-        return get()
-    except FhirError as exc:
-        return exc

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -57,6 +59,26 @@ def _shut_down(connection: socket.socket) -> None:
 
 
 watch_of_this_thread: ContextVar[SocketWatch | None] = ContextVar("socket_watch", default=None)
+
+
+@contextmanager
+def cut_after(seconds: float, watch: SocketWatch | None = None) -> Iterator[None]:
+    """Cut the connections that this thread uses, for a thread that nobody waits for.
+
+    A time-out bounds one read only: a server that drips would hold the thread, and all that wait
+    for its lock, for hours.
+    """
+    watch = watch or SocketWatch()
+    before = watch_of_this_thread.set(watch)
+    timer = threading.Timer(seconds, watch.cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        watch.release()
+        watch_of_this_thread.reset(before)
 
 
 class _WatchedConnection(HTTPConnection):

@@ -133,15 +133,23 @@ class Pager:
         return granted == len(entries)
 
     def follow(
-        self, page: Page, label: str, collected: Collected, seen: Iterable[str] = ()
+        self,
+        page: Page,
+        label: str,
+        collected: Collected,
+        seen: Iterable[str] = (),
+        is_last: Callable[[Resource], bool] = lambda _: False,
     ) -> None:
-        """Read the pages after ``page``. What cannot be read ends the search, flagged."""
+        """Read the pages after ``page``. What cannot be read ends the search, flagged.
+
+        ``is_last``, asked of each page in turn: what follows it is not wanted.
+        """
         seen = {page.url, *seen}
         read: set[str | None] = set()
         try:
             for number in range(2, self._caps.pages + 1):
                 link = next_link(page.bundle, label)
-                if link is None:
+                if link is None or is_last(page.bundle):
                     return
                 keys = {_entry_key(entry) for entry in _entries(page.bundle, label)} - {_WARNING}
                 if keys and None not in keys and keys <= read:  # a server that ignores ``page``
@@ -156,7 +164,7 @@ class Pager:
                 seen |= {url, page.url}
                 if not self.add(page, label, collected):
                     return
-            if next_link(page.bundle, label) is not None:
+            if next_link(page.bundle, label) is not None and not is_last(page.bundle):
                 cap = self._caps.pages
                 collected.note("page-cap", f"it has more than {cap} pages; not all were read")
         except FhirError as exc:

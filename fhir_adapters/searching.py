@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from fhir_adapters.body import Budget
-from fhir_adapters.capability import Capabilities
-from fhir_adapters.errors import FhirError, FhirFatalError, FhirRejected, FhirTemporaryError
+from fhir_adapters.errors import FhirError, FhirRejected
+from fhir_adapters.page_order import NewestFirst
 from fhir_adapters.paging import Caps, Collected, Page, Pager
 from fhir_adapters.search_plan import (
     Plan,
@@ -19,6 +20,7 @@ from fhir_adapters.search_plan import (
     require_narrow,
 )
 from fhir_adapters.server import Server
+from fhir_adapters.statements import ReadOnDemand, Statement
 from model.record import ReportLine
 
 
@@ -31,9 +33,17 @@ class _Attempt:
 class Searcher:
     """Runs searches of one client; may be used by several threads."""
 
-    def __init__(self, server: Server, caps: Caps, fallback_codes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        caps: Caps,
+        fallback_codes: Sequence[str],
+        statement: Statement | None = None,
+    ) -> None:
+        """``statement``: the server's, kept elsewhere; None: it is read here where it is needed."""
         entries = Budget(caps.entries, "entries")
         self._server = server
+        self._statement = statement or ReadOnDemand(server)
         self._codes = fallback_codes
         self._pagers = {
             handling: Pager(partial(server.page, handling=handling), server.home, caps, entries)
@@ -41,7 +51,6 @@ class Searcher:
         }
         self._by_code: dict[tuple[Query, ...], Collected] = {}
         self._by_code_lock = threading.Lock()
-        self._no_statement = False  # asked for in vain; once is enough for one request
 
     def search(self, text: str, collected: Collected) -> None:
         """Answer a search, or a read (``Patient/1``), into ``collected``. Raises FhirError."""
@@ -50,7 +59,7 @@ class Searcher:
             return
         query = Query.parse(text)
         require_narrow(query)
-        first = _Attempt(plan_search(query, self._server.known_capabilities(), self._codes))
+        first = _Attempt(plan_search(query, self._statement.known(), self._codes))
         try:
             self._run(first, collected)
         except FhirRejected as refusal:
@@ -64,7 +73,7 @@ class Searcher:
         For what few servers have: asking all of them would cost a refusal and its retries each.
         """
         query = Query.parse(text)
-        capabilities = self._capabilities_if_readable()
+        capabilities = self._statement.wanted()
         listed = capabilities.search_parameters.get(query.resource_type) if capabilities else None
         if listed and all(name.startswith("_") or name in listed for name in query.names()):
             self.search(text, collected)
@@ -73,9 +82,10 @@ class Searcher:
         """Take in a page that is at hand; False if nothing may follow it."""
         return self._pagers["strict"].add(page, collected.source, collected)
 
-    def follow(self, page: Page, collected: Collected) -> None:
-        """Read the pages after one that is at hand."""
-        self._pagers["strict"].follow(page, collected.source, collected)
+    def follow(self, page: Page, collected: Collected, since: datetime | None = None) -> None:
+        """Read the pages after one that is at hand, as far as they may reach back to ``since``."""
+        is_last = NewestFirst(since).is_over
+        self._pagers["strict"].follow(page, collected.source, collected, is_last=is_last)
 
     def _search_again_if_empty(self, query: Query, first: _Attempt, collected: Collected) -> None:
         """Ask again in the server's own words where it found nothing and does not list all of ours.
@@ -85,7 +95,7 @@ class Searcher:
         """
         if collected.resources:
             return
-        capabilities = self._capabilities_if_readable()
+        capabilities = self._statement.wanted()
         if capabilities is None or not capabilities.offers(query.resource_type):
             return
         fitted = plan_search(query, capabilities, self._codes)
@@ -106,7 +116,7 @@ class Searcher:
     def _other_ways(self, query: Query, first: _Attempt) -> Iterator[_Attempt]:
         """Yield what else to try after a refusal, in the order of how little it changes."""
         plan = first.plan
-        capabilities = self._capabilities_if_readable()
+        capabilities = self._statement.wanted()
         if capabilities is not None:
             fitted = plan_search(query, capabilities, self._codes)
             if fitted.queries != plan.queries:
@@ -124,15 +134,6 @@ class Searcher:
             "it may have ignored a part of the search",
         )
         yield _Attempt(replace(plan, notes=(*plan.notes, note)), "lenient")
-
-    def _capabilities_if_readable(self) -> Capabilities | None:
-        if self._no_statement:
-            return None
-        try:
-            return self._server.capabilities()
-        except (FhirTemporaryError, FhirFatalError):
-            self._no_statement = True
-            return None  # the refusal of the search is what gets reported
 
     def _run(self, attempt: _Attempt, collected: Collected) -> None:
         """Run all searches of a plan. Raises the first FhirError only if none succeeded."""
