@@ -8,24 +8,23 @@ What could not be had becomes a line on the card; without what is required there
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from cds_hooks.errors import BadRequest, DataMissing
 from cds_hooks.live_extras import devices_of, extra_documents
+from cds_hooks.note_texts import NoteTexts
 from cds_hooks.request import HookRequest
 from cds_hooks.services import PrefetchTemplate
 from cds_hooks.telemetry import Stage, unmeasured
 from fhir_adapters.bundle import BundleContents, open_bundle
 from fhir_adapters.chart import Chart, Portion, Resource
-from fhir_adapters.client import FhirClient
+from fhir_adapters.client import FhirClient, Pending
 from fhir_adapters.errors import FhirBadAnswer, FhirError
-from fhir_adapters.notes import attachment_urls
 from fhir_adapters.outcome import reason_of
-from fhir_adapters.paging import SearchResult, next_link
+from fhir_adapters.page_order import NewestFirst
+from fhir_adapters.paging import SearchResult, link_of, next_link
 from model.record import ReportLine
-
-_DOCUMENTS = frozenset({"DocumentReference", "DiagnosticReport", "Composition"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class Answer:
     lines: tuple[ReportLine, ...] = ()  # their source is the key
     aliases: Mapping[str, str] = field(default_factory=dict)
     obtained: bool = True
+    unfinished: Resource | None = None  # a Bundle whose following pages are still to be read
 
 
 def gather(
@@ -47,26 +47,30 @@ def gather(
     """Return all that can be had for the templates within the client's deadline.
 
     ``fhir`` None: only what the request holds. Raises DataMissing, and BadRequest for a value that
-    is no FHIR at all. ``stage`` is entered around "prefetch" and "fhir".
+    is no FHIR at all. ``stage`` is entered around "prefetch", "fhir" and "attachments".
     """
     with stage("prefetch"):
         given = {
-            template.key: _given(template, request.prefetch[template.key], fhir)
+            template.key: _given(template, request, may_call=fhir is not None)
             for template in templates
             if template.key in request.prefetch
         }
     absent = [template for template in templates if template.key not in given]
+    texts = NoteTexts(fhir, stage)
     with stage("fhir"):
-        answers = {**given, **_fetched(absent, request, fhir)}
+        fetching = _start_fetching(absent, request, fhir)  # first: pages may have no end
+        following = _start_following(templates, given, request, fhir)
+        answers = {**given, **_fetched(absent, fetching)}
+    if following is not None:
+        texts.read(_resources(answers.values()))
+        with stage("fhir"):
+            answers.update(_followed(templates, given, following))
     _require(templates, answers)
-    documents = [
-        resource for answer in answers.values() for resource in _documents(answer.resources)
-    ]
+    texts.read(_resources(answers.values()))
     with stage("fhir"):
         extras = _extras(request, absent, answers, fhir)
-    with stage("attachments"):
-        attachments = _attachments([*documents, *_documents(extras.resources)], fhir)
-    parts = [*(answers[template.key] for template in templates), extras, attachments]
+    texts.read(extras.resources)
+    parts = [*(answers[template.key] for template in templates), extras, Answer(*texts.found())]
     return Chart(
         patient_id=request.context.patient_id,
         resources=tuple(resource for part in parts for resource in part.resources),
@@ -88,11 +92,16 @@ def _portions(
             yield Portion(one.key, one.display, own)
 
 
-def _given(template: PrefetchTemplate, value: Any, fhir: FhirClient | None) -> Answer:
-    """Read a value that the client sent for a key."""
+def _resources(answers: Iterable[Answer]) -> list[Resource]:
+    return [resource for answer in answers for resource in answer.resources]
+
+
+def _given(template: PrefetchTemplate, request: HookRequest, *, may_call: bool) -> Answer:
+    """Read the value that the client sent for a key."""
+    key = template.key
+    value = request.prefetch[key]
     if value is None:
         return Answer()
-    key = template.key
     try:
         contents = open_bundle(value, key)
     except FhirBadAnswer as exc:
@@ -103,7 +112,10 @@ def _given(template: PrefetchTemplate, value: Any, fhir: FhirClient | None) -> A
     if kind not in ("Bundle", template.resource_type):
         return _unavailable(template, "wrong-type", f"the client sent {_article(kind)} instead")
     answer = _of_bundle(template, contents)
-    return answer if kind != "Bundle" else _following(template, value, answer, fhir)
+    since = template.looks_back_to(request.arrived_at)
+    if kind != "Bundle" or not _goes_on(value, since):
+        return answer
+    return _unfinished(template, value, answer, may_call=may_call)
 
 
 def _of_bundle(template: PrefetchTemplate, contents: BundleContents) -> Answer:
@@ -111,38 +123,77 @@ def _of_bundle(template: PrefetchTemplate, contents: BundleContents) -> Answer:
     return Answer(tuple(contents.resources), lines, contents.aliases)
 
 
-def _following(
-    template: PrefetchTemplate, bundle: Resource, first: Answer, fhir: FhirClient | None
+def _goes_on(bundle: Resource, since: datetime | None) -> bool:
+    """Whether pages follow that may hold what is looked back on."""
+    return link_of(bundle, "next") is not None and not NewestFirst(since).is_over(bundle)
+
+
+def _unfinished(
+    template: PrefetchTemplate, bundle: Resource, first: Answer, *, may_call: bool
 ) -> Answer:
-    """Add the following pages of a prefetched Bundle."""
+    """Return the first page's answer, with a line where the following ones cannot be read."""
     try:
-        if next_link(bundle, template.key) is None:
-            return first
+        next_link(bundle, template.key)
     except FhirBadAnswer:
         return _partial(template, first, "paging", "its next link cannot be read")
-    if fhir is None:
+    if not may_call:
         return _partial(
             template, first, "paging", "more pages follow, and we may not call a FHIR server"
         )
-    try:
-        whole = fhir.follow(bundle, template.key)
-    except FhirError as exc:
-        return _partial(template, first, reason_of(exc), "its following pages could not be read")
-    return Answer(
-        whole.resources, _lines(template, whole.incomplete), {**first.aliases, **whole.aliases}
-    )
+    return replace(first, unfinished=bundle)
 
 
-def _fetched(
-    templates: Sequence[PrefetchTemplate], request: HookRequest, fhir: FhirClient | None
+def _start_following(
+    templates: Sequence[PrefetchTemplate],
+    given: Mapping[str, Answer],
+    request: HookRequest,
+    fhir: FhirClient | None,
+) -> Pending | None:
+    """Begin to read the following pages of prefetched Bundles; None where there are none."""
+    bundles = {key: one.unfinished for key, one in given.items() if one.unfinished is not None}
+    if fhir is None or not bundles:
+        return None
+    since = {one.key: one.looks_back_to(request.arrived_at) for one in templates}
+    return fhir.start_following(bundles, since)
+
+
+def _followed(
+    templates: Sequence[PrefetchTemplate], given: Mapping[str, Answer], following: Pending
 ) -> dict[str, Answer]:
-    """Fetch what the client did not send."""
+    """Return the answers with their following pages."""
+    results = following.results()
+    return {
+        one.key: _whole(one, given[one.key], results[one.key])
+        for one in templates
+        if one.key in results
+    }
+
+
+def _whole(template: PrefetchTemplate, first: Answer, result: SearchResult | FhirError) -> Answer:
+    if isinstance(result, FhirError):
+        why = "its following pages could not be read"
+        return _partial(template, first, reason_of(result), why)
+    lines = _lines(template, result.incomplete)
+    return Answer(result.resources, lines, {**first.aliases, **result.aliases})
+
+
+def _start_fetching(
+    templates: Sequence[PrefetchTemplate], request: HookRequest, fhir: FhirClient | None
+) -> Pending | None:
+    """Begin to fetch what the client did not send."""
     if fhir is None:
-        why = "the client did not send it, and we may not call a FHIR server for it"
-        return {one.key: _unavailable(one, "not-prefetched", why) for one in templates}
+        return None
     tokens = request.context.tokens()
     queries = {one.key: one.to_fetch(tokens, request.arrived_at) for one in templates}
-    results = fhir.search_all({key: query for key, query in queries.items() if query})
+    return fhir.start_searches({key: query for key, query in queries.items() if query})
+
+
+def _fetched(templates: Sequence[PrefetchTemplate], fetching: Pending | None) -> dict[str, Answer]:
+    """Return what the client did not send, as far as it could be fetched."""
+    if fetching is None:
+        why = "the client did not send it, and we may not call a FHIR server for it"
+        return {one.key: _unavailable(one, "not-prefetched", why) for one in templates}
+    results = fetching.results()
     return {one.key: _found(one, results[one.key]) for one in templates if one.key in results}
 
 
@@ -150,10 +201,6 @@ def _found(template: PrefetchTemplate, result: SearchResult | FhirError) -> Answ
     if isinstance(result, FhirError):
         return _unavailable(template, reason_of(result), _told(result))
     return Answer(result.resources, _lines(template, result.incomplete), result.aliases)
-
-
-def _documents(resources: Iterable[Resource]) -> list[Resource]:
-    return [resource for resource in resources if resource.get("resourceType") in _DOCUMENTS]
 
 
 def _extras(
@@ -201,37 +248,6 @@ def _refuse(missing: Sequence[PrefetchTemplate], answers: Mapping[str, Answer]) 
         keys=keys,
         diagnostics=f"prefetch {', '.join(keys)}: {'; '.join(dict.fromkeys(reasons))}",
     )
-
-
-def _attachments(documents: Sequence[Resource], fhir: FhirClient | None) -> Answer:
-    """Fetch the texts of notes that are not inline. Its lines belong to the key ``notes``."""
-    urls = attachment_urls(documents, allow_pdf=False)
-    if not urls:
-        return Answer()
-    if fhir is None:
-        sentence = (
-            f"clinical notes: {_count(urls)} not inline, and we may not call a FHIR server for it"
-        )
-        return Answer(lines=(ReportLine("notes", "not-prefetched", sentence),))
-    results = fhir.attachments(urls)
-    failed = [one for one in results.values() if isinstance(one, FhirError)]
-    lines = tuple(
-        ReportLine("notes", reason, f"clinical notes: {count} could not be read ({reason})")
-        for reason, count in _reasons(failed)
-    )
-    read = tuple(one for one in results.values() if not isinstance(one, FhirError))
-    return Answer(read, lines)
-
-
-def _reasons(errors: Iterable[FhirError]) -> list[tuple[str, str]]:
-    words: dict[str, list[FhirError]] = {}
-    for error in errors:
-        words.setdefault(reason_of(error), []).append(error)
-    return [(reason, _count(found)) for reason, found in words.items()]
-
-
-def _count(items: Sequence[Any]) -> str:
-    return f"the text of {len(items)} note{'s' if len(items) > 1 else ''}"
 
 
 def _unavailable(template: PrefetchTemplate, reason: str, why: str) -> Answer:

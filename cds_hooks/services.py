@@ -71,10 +71,15 @@ class PrefetchTemplate:
     def to_fetch(self, context: Mapping[str, str], now: datetime) -> str | None:
         """The query that we send ourselves; None where the context lacks a token."""
         query = _filled(self.query, context) or _filled(self.fallback, context)
-        if query is None or self.look_back_days is None:
-            return query
-        since = (now - timedelta(days=self.look_back_days)).date()
-        return f"{query}&date=ge{since.isoformat()}"
+        since = self.looks_back_to(now)
+        return query if query is None or since is None else f"{query}&date=ge{since.date()}"
+
+    def looks_back_to(self, now: datetime) -> datetime | None:
+        """Since when data are of use, None without such a bound."""
+        if self.look_back_days is None:
+            return None
+        day = now - timedelta(days=self.look_back_days)
+        return day.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)
