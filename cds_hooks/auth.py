@@ -63,6 +63,14 @@ class Authenticator:
         """Fetch the key sets of all issuers ahead of the first request."""
         self._key_sets.fetch_all(self._issuers.values())
 
+    def fhir_servers(self) -> frozenset[str]:
+        """The base URLs that hooks may have us call, as Caller.fhir_base_url returns them."""
+        callers = [Caller(one, one.fhir_servers) for one in self._issuers.values()]
+        if self._open:
+            callers = [Caller(None, self._open_servers)]
+        urls = (caller.fhir_base_url(url) for caller in callers for url in caller.fhir_servers)
+        return frozenset(filter(None, urls))
+
     def _issuer(self, claims: Mapping[str, Any]) -> TrustedIssuer:
         iss = claims.get("iss")
         if not isinstance(iss, str) or iss not in self._issuers:

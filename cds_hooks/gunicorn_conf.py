@@ -57,7 +57,10 @@ def ssl_context(_config: Any, default_factory: Callable[[], ssl.SSLContext]) -> 
 
 
 def post_worker_init(worker: Any) -> None:
-    """Do beside the first requests what they would wait for: keys of issuers, rare units."""
+    """Do beside the first requests what they would wait for or do without.
+
+    That is keys of issuers, what FHIR servers say that they can do, and rare units.
+    """
     from cds_hooks.warm_up import settle_memory, share_arenas
 
     share_arenas()
@@ -69,7 +72,9 @@ def _prepare(worker: Any) -> None:
     from cds_hooks.parts import parts_of
     from fhir_adapters import ucum  # here, since its import alone takes a second
 
-    parts_of(worker.wsgi).authenticator.fetch_keys()
+    parts = parts_of(worker.wsgi)
+    parts.adviser.statements.prepare(parts.authenticator.fhir_servers())
+    parts.authenticator.fetch_keys()
     ucum.preload()
 
 

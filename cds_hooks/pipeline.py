@@ -20,14 +20,15 @@ from cds_hooks.services import ServiceDefinition
 from cds_hooks.settings import Settings
 from cds_hooks.store import Clock
 from cds_hooks.stored_explanation import StoredExplanation
-from cds_hooks.telemetry import Figures
+from cds_hooks.telemetry import Figures, logger
 from cds_hooks.trust import Caller
 from cds_hooks.wording import Written, write_card
 from fhir_adapters.chart_clock import moment_by_chart
-from fhir_adapters.client import CapabilityCache, FhirClient, new_session
+from fhir_adapters.client import FhirClient, StatementReader, new_session
 from fhir_adapters.codes import CodeTable, standard_codes
 from fhir_adapters.deadline import Deadline
-from fhir_adapters.errors import NoPatient, UnsupportedFhirVersion, WrongPatient
+from fhir_adapters.errors import FhirError, NoPatient, UnsupportedFhirVersion, WrongPatient
+from fhir_adapters.outcome import reason_of
 from fhir_adapters.record_builder import build_record
 from model.prediction import Explanation, Prediction
 from model.record import PatientRecord
@@ -77,7 +78,7 @@ class Adviser:
     links: ExplanationLinks
     figures: Figures
     fhir_session: requests.Session
-    capability_cache: CapabilityCache
+    statements: StatementReader
     clock: Clock
     recommender: Recommender
     codes: CodeTable = field(default_factory=standard_codes)  # and the site's own
@@ -129,7 +130,7 @@ class Adviser:
             deadline=Deadline(deadline.at_s - reserve_s, deadline.clock),
             session=self.fhir_session,
             clock=self.clock,
-            capability_cache=self.capability_cache,
+            statements=self.statements,
         ) as client:
             yield client
 
@@ -144,17 +145,22 @@ def new_adviser(
 ) -> Adviser:
     """Make the adviser of a process. ``codes``: those of the settings' ConceptMap."""
     life = timedelta(hours=settings.explanation_life_h)
+    session = new_session(connections=settings.fhir_connections)
     return Adviser(
         settings=settings,
         predictor=predictor,
         links=ExplanationLinks(settings.public_base_url, keys, life),
         figures=figures,
-        fhir_session=new_session(connections=settings.fhir_connections),
-        capability_cache=CapabilityCache(),
+        fhir_session=session,
+        statements=StatementReader(session, on_failure=_log_unread_statement),
         clock=clock,
         recommender=new_recommender(settings),
         codes=codes or standard_codes(),
     )
+
+
+def _log_unread_statement(error: FhirError) -> None:
+    logger().warning("no CapabilityStatement", reason=reason_of(error), said=str(error))
 
 
 @contextmanager

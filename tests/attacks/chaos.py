@@ -25,7 +25,7 @@ from typing import Any
 from flask.testing import FlaskClient
 
 from cds_hooks.app import create_app
-from cds_hooks.parts import parts_of
+from cds_hooks.parts import Parts, parts_of
 from cds_hooks.settings import Settings
 from cds_hooks.telemetry import configure_logging
 from conformance.fhir_server import FhirServer, start
@@ -239,6 +239,8 @@ def chaos_world(folder: Path, server: FhirServer, patients: int) -> Iterator[Wor
         for one in (_DEADLINE_MS, _PATIENT_MS)
     ]
     configure_logging(io.StringIO())
+    for app in apps:
+        _know_the_server(parts_of(app))
     try:
         yield World(apps[0].test_client(), apps[1].test_client(), proxy, watched, identities[:-1])
     finally:
@@ -246,6 +248,16 @@ def chaos_world(folder: Path, server: FhirServer, patients: int) -> Iterator[Wor
             parts_of(app).store.close()
         proxy.close()
         configure_logging()
+
+
+def _know_the_server(parts: Parts) -> None:
+    """Wait for the CapabilityStatement, so that the first hook asks for all that later ones do."""
+    (url,) = parts.authenticator.fhir_servers()
+    statements = parts.adviser.statements
+    end_s = time.monotonic() + 60
+    statements.prepare([url])
+    while statements.of(url).known() is None and time.monotonic() < end_s:
+        time.sleep(0.05)
 
 
 def main() -> None:

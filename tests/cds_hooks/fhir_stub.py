@@ -31,7 +31,9 @@ class FhirStub:
         return sorted({key_of(request) for request in self.requests} - FURTHER)
 
     def headers(self, name: str) -> set[str | None]:
-        return {request.headers.get(name) for request in self.requests}
+        """A header of what was asked about the patient; the CapabilityStatement is about nobody."""
+        asked = [request for request in self.requests if key_of(request) != "metadata"]
+        return {request.headers.get(name) for request in asked}
 
     def _answer(self, request: Request) -> Response:
         self.requests.append(request)
