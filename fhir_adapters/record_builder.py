@@ -143,9 +143,8 @@ def _sort_resource(
     if kind == "Observation":
         parts.observations.append((source, resource))  # type: ignore[arg-type]  # a dict
         if "contained" in resource:
-            if "contained" in resource:
-                line = document_refusal(resource, kind, source)
-                _sort_contained(parts, resource, source, line.reason if line else None, log)
+            refusal = observation_refusal(resource, parts.ownership)
+            _sort_contained(parts, resource, source, refusal and refusal[0], log)
         return
     check_version(resource, kind, source)
     if kind in DOCUMENT_TYPES or kind == "Encounter":
@@ -156,8 +155,9 @@ def _sort_resource(
             parts.encounters[source] = resource
         else:
             parts.documents.append(resource)
-            refusal = observation_refusal(resource, parts.ownership)
-            _sort_contained(parts, resource, source, refusal and refusal[0], log)
+            if "contained" in resource:
+                line = document_refusal(resource, kind, source)
+                _sort_contained(parts, resource, source, line.reason if line else None, log)
         return
     parts.ownership.refuse_other_patients(resource, source)
     if kind == "Binary":
@@ -175,11 +175,6 @@ def _sort_contained(
 
     Results inside a retracted report are retracted with it.
     """
-    contained = resource.get("contained")
-    for inner in contained if isinstance(contained, list) else []:
-        if isinstance(inner, dict) and inner.get("resourceType") == "Observation":
-            identity = inner.get("id")
-            reference = f"{source}#{identity if isinstance(identity, str) else ''}"
     for reference, inner in _contained(resource, source):
         if refused:
             sentence = f"{source}, which contains it, may not be used"
@@ -190,6 +185,11 @@ def _sort_contained(
 
 def _contained(resource: Resource, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the Observations inside a resource; they share its subject and times if without."""
+    contained = resource.get("contained")
+    for inner in contained if isinstance(contained, list) else []:
+        if isinstance(inner, dict) and inner.get("resourceType") == "Observation":
+            identity = inner.get("id")
+            reference = f"{source}#{identity if isinstance(identity, str) else ''}"
             yield (
                 reference,
                 {"subject": resource.get("subject"), **_time_of(resource, inner), **inner},

@@ -503,6 +503,38 @@ def test_contained_results_of_a_report_are_read_as_the_patients() -> None:
     assert read({**report, "status": "entered-in-error"}).measurements == ()
 
 
+REFUSALS: list[dict[str, Any]] = [
+    {"status": "Entered-In-Error"},
+    {"status": "retracted"},
+    {"modifierExtension": [{"url": "urn:x:negated", "valueBoolean": True}]},
+    {"implicitRules": "urn:x"},
+]
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        *({"resourceType": "DiagnosticReport", "status": "final", **one} for one in REFUSALS),
+        *({"resourceType": "DocumentReference", "status": "current", **one} for one in REFUSALS),
+        {
+            "resourceType": "DocumentReference",
+            "status": "current",
+            "docStatus": "entered-in-error",
+        },
+        *({**observation("panel", "24323-8"), **one} for one in REFUSALS),
+        observation("panel", "24323-8", focus=[OTHER]),
+    ],
+)
+def test_results_inside_what_may_not_be_used_are_left_out_with_it(outer: dict[str, Any]) -> None:
+    potassium = observation("k", "2823-3", quantity(7.9, "mmol/L"))
+    record = read({**outer, "id": "d", "subject": ME, "contained": [potassium]})
+    source = f"{outer['resourceType']}/d"
+    assert values(record) == []
+    assert f"{source}#k: {source}, which contains it, may not be used" in [
+        sentence for _, sentence in left_out(record)
+    ]
+
+
 def test_contained_result_about_another_patient_refuses_the_chart() -> None:
     with pytest.raises(WrongPatient):
         read(observation(contained=[observation("r", subject=OTHER)]))
@@ -554,38 +586,6 @@ def test_junk_in_any_element_never_crashes(resource: dict[str, Any]) -> None:
 
 
 def test_one_bad_resource_never_hides_the_others() -> None:
-REFUSALS: list[dict[str, Any]] = [
-    {"status": "Entered-In-Error"},
-    {"status": "retracted"},
-    {"modifierExtension": [{"url": "urn:x:negated", "valueBoolean": True}]},
-    {"implicitRules": "urn:x"},
-]
-
-
-@pytest.mark.parametrize(
-    "outer",
-    [
-        *({"resourceType": "DiagnosticReport", "status": "final", **one} for one in REFUSALS),
-        *({"resourceType": "DocumentReference", "status": "current", **one} for one in REFUSALS),
-        {
-            "resourceType": "DocumentReference",
-            "status": "current",
-            "docStatus": "entered-in-error",
-        },
-        *({**observation("panel", "24323-8"), **one} for one in REFUSALS),
-        observation("panel", "24323-8", focus=[OTHER]),
-    ],
-)
-def test_results_inside_what_may_not_be_used_are_left_out_with_it(outer: dict[str, Any]) -> None:
-    potassium = observation("k", "2823-3", quantity(7.9, "mmol/L"))
-    record = read({**outer, "id": "d", "subject": ME, "contained": [potassium]})
-    source = f"{outer['resourceType']}/d"
-    assert values(record) == []
-    assert f"{source}#k: {source}, which contains it, may not be used" in [
-        sentence for _, sentence in left_out(record)
-    ]
-
-
     bad = [{**observation(f"b{n}"), "code": junk} for n, junk in enumerate(JUNK)]
     assert values(read(*bad, observation())) == [("heart_rate", 80)]
 
