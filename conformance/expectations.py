@@ -14,6 +14,7 @@ from conformance.json_path import dicts
 from conformance.predicates import judge
 from conformance.session import NotRunnable, Session
 
+REFUSALS = (401, 403)  # of a caller; the specification names neither
 _DOES_WITHOUT = (
     "The service answers 200 without the data; whether it needs them is not seen from outside."
 )
@@ -53,6 +54,14 @@ def _status_not(_: Session, answer: Answer, expected: list[int], found: Findings
     found.judged = True
     if answer.status in expected:
         yield f"status {answer.status}."
+
+
+def _refused_with(_: Session, answer: Answer, expected: int, found: Findings) -> Iterator[str]:
+    if answer.status not in REFUSALS:  # that is for another case to tell
+        return
+    found.judged = True
+    if answer.status != expected:
+        yield f"status {answer.status} instead of {expected}."
 
 
 def _missing_data(
@@ -131,7 +140,7 @@ def _headers(
 
 
 def _empty_body(_: Session, answer: Answer, expected: bool, found: Findings) -> Iterator[str]:
-    if answer.status != 401:  # that is for another case to tell
+    if answer.status not in REFUSALS:  # that is for another case to tell
         return
     found.judged = True
     if answer.body.strip() and expected:
@@ -184,6 +193,7 @@ def _fhir(session: Session, answer: Answer, expected: str, found: Findings) -> I
 _EXPECTATIONS: Mapping[str, Callable[[Session, Answer, Any, Findings], Iterator[str]]] = {
     "status": _status,
     "status_not": _status_not,
+    "refused_with": _refused_with,
     "missing_data": _missing_data,
     "not_silent": _not_silent,
     "content_type": _content_type,

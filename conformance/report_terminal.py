@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.case import LEVELS, Level
+from conformance.expectations import REFUSALS
 from conformance.report_files import by_level
 from conformance.runner import VERDICTS, Result, Run
 
@@ -120,7 +121,7 @@ def _rule(alike: list[Result]) -> Text:
 
 def _refused_unseen(run: Run) -> str:
     """Say what a service that refuses our calls has not seen, as far as we know."""
-    refusals = [f"answered with status {status}" for status in (401, 503)]
+    refusals = [f"answered with status {status}" for status in (*REFUSALS, 503)]
     said = [sentence for one in run.results for sentence in one.findings]
     refused = any(refusal in sentence for refusal in refusals for sentence in said)
     if not refused or run.facts.get("JWK Set") != "never asked for":

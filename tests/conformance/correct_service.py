@@ -456,20 +456,26 @@ class CorrectService:
 
     # -- who calls ---------------------------------------------------------------------------
 
+    @property
+    def unknown_caller(self) -> int:
+        return 401 if self.keeps("refusal-status") else 403
+
     def authenticate(self, rule: str = "missing-jwt") -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if not scheme:
             if self.keeps(rule):
-                raise Refused(401)
+                raise Refused(self.unknown_caller)
             return
         if scheme != "Bearer":
             if self.keeps("other-scheme"):
-                raise Refused(401)
+                raise Refused(self.unknown_caller)
             return
         try:
             self.verify(token)
         except (jwt.PyJWTError, KeyError) as exc:
-            raise Refused(401, "why" if self.broken == "refusal-of-a-jwt" else "") from exc
+            raise Refused(
+                self.unknown_caller, "why" if self.broken == "refusal-of-a-jwt" else ""
+            ) from exc
 
     def verify(self, token: str) -> None:
         if self.broken == "malformed-jwt" and token == "not.a.jwt":
@@ -554,8 +560,8 @@ class CorrectService:
         return answer
 
     def refusal(self, refused: Refused) -> Response:
-        if refused.status == 401:
-            return Response(str(refused), 401)
+        if refused.status == self.unknown_caller:
+            return Response(str(refused), refused.status)
         details = str(refused)
         if not self.keeps("no-answer-repeats"):
             details = str(request.get_json(silent=True, force=True))

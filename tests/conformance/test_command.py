@@ -26,7 +26,7 @@ from tests.conformance.suite_world import running
 FEW = (
     "services-have-title",
     "hook-answers-200-with-cards",
-    "missing-jwt-is-401",
+    "missing-jwt-is-refused",
     "detail-is-a-string",
 )
 

@@ -25,8 +25,8 @@ OMITTED = {
 DOCS = Path(__file__).parents[2] / "docs"
 SKIPPED = {"service-is-called-by-https"}  # it runs on this machine
 SHORT = {
-    *("discovery-answers-200", "hook-answers-200-with-cards", "missing-jwt-is-401"),
-    *("second-use-of-a-jwt-is-401", "foreign-signature-is-401", "no-data-is-412"),
+    *("discovery-answers-200", "hook-answers-200-with-cards", "missing-jwt-is-refused"),
+    *("second-use-of-a-jwt-is-refused", "foreign-signature-is-refused", "no-data-is-412"),
     *("missing-prefetch-is-fetched", "request-without-fhir-server-is-answered"),
     *("fhir-calls-carry-the-token", "feedback-overridden-is-taken", "preflight-is-answered"),
     *("service-is-called-by-https", "no-answer-repeats-a-secret", "missing-hook-is-refused"),
@@ -54,8 +54,8 @@ TOGETHER = (
 )
 # What shows that the run was one of this mode.
 PASSED = (
-    {"second-use-of-a-jwt-is-401", "fhir-calls-carry-the-token", "feedback-overridden-is-taken"},
-    {"second-use-of-a-jwt-is-401", "service-is-called-by-https", "no-data-is-412"},
+    {"second-use-of-a-jwt-is-refused", "fhir-calls-carry-the-token", "feedback-overridden-is-taken"},
+    {"second-use-of-a-jwt-is-refused", "service-is-called-by-https", "no-data-is-412"},
     {"service-is-called-by-https", "hook-answers-200-with-cards", "no-data-is-412"},
 )
 

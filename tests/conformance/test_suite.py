@@ -44,7 +44,7 @@ WIDER = {
         *("feedback-overridden-is-taken", "feedback-batch-is-taken", "feedback-repeat-is-taken"),
         "feedback-of-an-unknown-card-is-taken",
     },
-    "foreign-signature": {"foreign-signature-is-401", "altered-claims-are-401"},
+    "foreign-signature": {"foreign-signature-is-refused", "altered-claims-are-refused"},
     "same-request": {
         *("same-request-gives-the-same-cards", "prefetched-and-fetched-cards-are-the-same"),
     },
