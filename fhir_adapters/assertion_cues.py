@@ -19,7 +19,9 @@ class Effect(Enum):
     """What a cue does to the words around it; the names are those of assertion_cues.csv."""
 
     NEGATES_AFTER = "what follows is absent: no, without"
-    NEGATES_CLAUSE = "the whole clause is absent: not, never"
+    NEGATES_CLAUSE = "the whole clause is absent: didn't, cannot"
+    NEGATES_PREDICATE = "as a whole clause after is, was, did; else only what follows: not, never"
+    NEGATES_REST = "what follows is absent, also behind a verb: unable to, negative for"
     NEGATES_BEFORE = "what precedes is absent, or what follows if nothing precedes: negative"
     NEGATES_BESIDE = "what follows is absent, or what precedes if nothing follows: denies"
     HISTORICAL_AFTER = "what follows is past: history of"
@@ -82,6 +84,9 @@ HAS_DISEASE = _words_of("has_disease")  # after a relative: the disease is his o
 BETWEEN = _words_of("between_relative_and_disease")
 DETERMINERS = _words_of("determiner")  # between "in" or "of" and a relative
 STATES = _words_of("state")  # no item of a list of denied findings holds one of these
+STATES_AFTER = _words_of("state_after")  # nor one of these but as its first word: "cold sweats"
+SUBJECTS = _words_of("subject")  # begin a new statement after a comma: "no cough, pupils fixed"
+DONE = _words_of("done")  # after "not" they deny what precedes: "heparin not given"
 SYMPTOMS_IN_ING = _words_of("symptom_in_ing")  # "no vomiting, wheezing"; but "no pain, walking"
 CARRIERS = _words_of("carrier")  # carry no finding; a piece of only these joins its neighbour
 

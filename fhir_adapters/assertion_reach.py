@@ -13,6 +13,8 @@ from fhir_adapters.assertion_cues import (
     CARRIERS,
     RELATIVES,
     STATES,
+    STATES_AFTER,
+    SUBJECTS,
     SYMPTOMS_IN_ING,
     Effect,
     FoundCue,
@@ -28,8 +30,13 @@ _AUXILIARIES = frozenset(
 _SUBORDINATES = frozenset(
     {"who", "which", "because", "since", "until", "after", "before", "when", "where", "than"}
 )
+# Right after them even a word that ends a denial is denied: "not due to", "never presented".
+_NEGATORS = frozenset({"not", "no", "longer", "never", "yet", "cannot"})
+_BETWEEN_NOT_AND_VERB = frozenset({"be", "been", "being", "yet"})
+_REASONS = frozenset({"because", "due", "secondary", "despite", "in"})  # "Extubated: no due to"
 DASH = "–"
 SOFT = frozenset({",", DASH})
+_PLACES = frozenset({"at", "in"})  # before a place: "no masses, melena in bed"
 _LONGEST_ITEM = 7  # words of one item in a list of findings
 
 
@@ -108,6 +115,7 @@ class Reach:
     def clause_end(self, position: int, enders: frozenset[Effect]) -> int:
         """Return the next comma, closing parenthesis or cue with one of the effects."""
         depth = self._depths[position - 1]
+        position = self._after_denied_verb(position)
         while position < len(self.words):
             if self.words[position] in SOFT or self._depths[position] < depth:
                 break
@@ -115,6 +123,22 @@ class Reach:
                 break
             position += 1
         return position
+
+    def _after_denied_verb(self, position: int) -> int:
+        """Go over the "given" of "not given" and the "due to" of "not due to"."""
+        negator = self.words[position - 1] if position else ""
+        if negator not in _NEGATORS and not negator.endswith("n't"):
+            return position
+        verb = position
+        while verb < len(self.words) and self.words[verb] in _BETWEEN_NOT_AND_VERB:
+            verb += 1
+        effects = self._starts.get(verb, frozenset())
+        if Effect.ENDS_NEGATION not in effects or Effect.ENDS_ALL in effects:
+            return position
+        word = self.words[verb]
+        if word in _COORDINATORS or not word.isalpha() or (negator == "no" and word in _REASONS):
+            return position
+        return verb + 1
 
     def end(self, start: int, enders: frozenset[Effect], *, may_follow_or: bool = False) -> int:
         """Return the end of a scope that goes on over the items of a list.
@@ -129,6 +153,8 @@ class Reach:
             seen_or = not may_follow_or and not _COORDINATORS.isdisjoint(self.words[start:end])
             if not self._is_list_item(end + 1, seen_or=seen_or):
                 return end
+            if not may_follow_or and self._is_found_somewhere(end + 1):
+                return end
             position = end + 1
 
     def _is_list_item(self, start: int, *, seen_or: bool) -> bool:
@@ -141,6 +167,19 @@ class Reach:
         if self._leads_to_coordinator(start):
             return True
         return not seen_or and self._reads_like_finding(start, end)
+
+    def _is_found_somewhere(self, start: int) -> bool:
+        """Whether the last clause tells a place, as what is found does: ", crackles at both bases".
+
+        Who denies may name places ("denies fever, pain in legs"), so this is not for "denies".
+        """
+        end = self._item_end(start)
+        if end is None or self.words[end : end + 1] == [","]:
+            return False
+        item = self.words[start : end - (self.words[end - 1] == ".")]
+        if not _COORDINATORS.isdisjoint(item):
+            return False
+        return item[-1:] == ["bilaterally"] or not _PLACES.isdisjoint(item[1:-1])
 
     def _item_end(self, start: int) -> int | None:
         """Return the end of a clause that is short and holds no cue, else ``None``."""
@@ -173,6 +212,8 @@ class Reach:
 
     def _reads_like_finding(self, start: int, end: int) -> bool:
         item = self.words[start:end]
+        if item[0] in SUBJECTS or not STATES_AFTER.isdisjoint(item[1:]):
+            return False
         if any(word in STATES or word[0].isdigit() for word in item):
             return False
         return item[0] in SYMPTOMS_IN_ING or not item[0].endswith(("ing", "ed"))

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from fhir_adapters.assertion_cues import (
     BETWEEN,
     DETERMINERS,
+    DONE,
     ENDS,
     HAS_DISEASE,
     RELATIVES,
+    SUBJECTS,
     Effect,
     FoundCue,
     find_cues,
@@ -32,6 +34,21 @@ _MONTHS = frozenset(
     }
 )
 _BEFORE_YEAR = frozenset({"in", "(", "during", "early", "late", "circa"}) | _MONTHS
+_AUXILIARIES = frozenset(
+    {
+        *("am", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had"),
+        *("do", "does", "did", "can", "could", "will", "would", "should", "may", "might"),
+        "must",
+    }
+)
+_ADVERBS = frozenset({"still", "currently", "also", "clearly", "presently", "definitely"})
+# An adjective after one of these speaks of what follows it: "sepsis with absent bowel sounds".
+_BEFORE_ADJECTIVE = frozenset(
+    {
+        *("with", "and", "&", ":", "a", "an", "the", "of", "despite"),
+        *("has", "have", "had", "having", "show", "shows", "showed", "showing", "revealed"),
+    }
+)
 _FOR_WITHIN = 8  # words between "call" and its "for"
 _INTRODUCES_CONDITION = frozenset({"for", "with", "if", "when", "under", "below"})
 
@@ -56,7 +73,12 @@ class Scopes(Reach):
         if effect is Effect.NEGATES_AFTER:
             self._mark(NEGATED, cue.start, self.end(cue.end, _NO))
         elif effect is Effect.NEGATES_CLAUSE:
-            self._mark(NEGATED, self.clause_start(cue.start), self.end(cue.end, _NOT))
+            self._mark(NEGATED, self._subject_start(cue.start), self.end(cue.end, _NOT))
+        elif effect is Effect.NEGATES_PREDICATE:
+            start = self._subject_start if self._denies_subject(cue) else self._predicate_start
+            self._mark(NEGATED, start(cue.start), self.end(cue.end, _NOT))
+        elif effect is Effect.NEGATES_REST:
+            self._mark(NEGATED, self._predicate_start(cue.start), self.end(cue.end, _NOT))
         elif effect is Effect.NEGATES_BEFORE:
             self._mark_before(NEGATED, cue, _NO)
         elif effect is Effect.NEGATES_BESIDE:
@@ -91,15 +113,51 @@ class Scopes(Reach):
         for position in range(start, end):
             self.flags[position] |= flag
 
+    def _denies_subject(self, cue: FoundCue) -> bool:
+        """Whether "not" speaks of the subject too: "lactate is not high"; not "COPD not on oxygen".
+
+        A patient's disease is no subject that could be absent: "CKD not on dialysis" has CKD.
+        """
+        at = cue.start - 1
+        while at >= 0 and self.words[at] in _ADVERBS:
+            at -= 1
+        if at < 0 or self.words[at] in _AUXILIARIES or self.words[at] in SUBJECTS:
+            return True
+        after = cue.end
+        while after < len(self.words) and self.words[after] in _AUXILIARIES:
+            after += 1
+        return after < len(self.words) and self.words[after] in DONE
+
+    def _subject_start(self, position: int) -> int:
+        """Return the clause's start, or the predicate's: "patient with ARDS did not wake up"."""
+        start = self.clause_start(position)
+        return self._predicate_start(position) if "with" in self.words[start:position] else start
+
+    def _predicate_start(self, position: int) -> int:
+        """Go back over the "is still" of "is still not", and the "CTA" of "CTA negative for"."""
+        start = position
+        while start > 0 and self.words[start - 1] in _AUXILIARIES | _ADVERBS:
+            start -= 1
+        while start > 0 and self.words[start - 1] in SUBJECTS:
+            start -= 1
+        return start
+
     def _mark_before(self, flag: int, cue: FoundCue, enders: frozenset[Effect]) -> None:
         """Mark "cultures negative", else "negative culture", else what ", resolved" follows."""
         start = self.clause_start(cue.start)
-        if self.has_finding(start, cue.start):
+        end = self.clause_end(cue.end, enders)
+        has_more = self.has_finding(cue.end, end)
+        if self.has_finding(start, cue.start) and not (has_more and self._is_adjective(cue, end)):
             self._mark(flag, self.list_start(start, cue.start), cue.end)
-        elif self.has_finding(cue.end, self.clause_end(cue.end, enders)):
+        elif has_more:
             self._mark(flag, cue.start, self.end(cue.end, enders))
         else:
             self._mark_alone(flag, start, cue.end)
+
+    def _is_adjective(self, cue: FoundCue, end: int) -> bool:
+        """Recognise "with absent bowel sounds"; not "edema: none pulses: palpable"."""
+        before = self.words[cue.start - 1]
+        return before in _BEFORE_ADJECTIVE and ":" not in self.words[cue.end : end]
 
     def _mark_beside(self, flag: int, cue: FoundCue, enders: frozenset[Effect]) -> None:
         """Mark "denies pain", else "pain: denies"."""

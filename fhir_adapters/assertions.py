@@ -61,7 +61,7 @@ _CONNECTORS = frozenset(
     {
         *("and", "or", "with", "in", "is", "are", "was", "were", "has", "have", "had", "also"),
         *("then", "who", "on", "of", "to", "as", "the", "a", "an", "&", "does", "do", "did"),
-        *("but", "however", "although", "though", "except", "–", "("),
+        *("but", "however", "although", "though", "except", "due", "–", "("),
     }
 )
 

@@ -83,6 +83,126 @@ def test_a_sentence_is_cut_where_its_assertion_changes(
     assert flags(text) == pieces
 
 
+def letters(text: str) -> list[tuple[str, str]]:
+    """Return the pieces with N, H, F, Y for their flags, to be read beside the text."""
+    names = {"ne": "N", "hi": "H", "fa": "F", "hy": "Y"}
+    return [
+        (piece, "".join(names[found[at : at + 2]] for at in range(0, len(found), 2)))
+        for piece, found in flags(text)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Not admitted from the operating room.",
+        "He was not given tPA.",
+        "Patient is not yet intubated.",
+        "CRRT not yet started.",
+        "Blood cultures not yet positive.",
+        "Cultures have not been positive.",
+        "She has not presented with fever.",
+        "He wasn't given tPA.",
+        "No longer positive for influenza.",
+        "No reported fevers.",
+    ],
+)
+def test_a_word_that_ends_a_denial_is_denied_right_after_not(text: str) -> None:
+    assert letters(text) == [(text, "N")]
+
+
+@pytest.mark.parametrize(
+    ("affirmed", "denied"),
+    [
+        ("Acute on chronic respiratory failure", "not due to CHF."),
+        ("Confusion", "not because of opioids."),
+        ("COPD", "not on home oxygen."),
+        ("CKD stage 4", "not on dialysis."),
+        ("Septic shock", "not responding to fluids."),
+        ("Hypotension", "did not respond to 3 L of fluid."),
+        ("Chest pain", "not relieved by nitroglycerin."),
+        ("Chest pain", "not pleuritic."),
+        ("Admitted with dyspnea", "and CTA negative for PE."),
+        ("Hypoxia", "with CT negative for PE."),
+        ("Patient with septic shock", "was not on pressors."),
+        ("Patient with ARDS", "did not wake up."),
+        ("72M with COPD", "never intubated."),
+        ("Sepsis", "with absent bowel sounds."),
+        ("Chest pain", "with negative troponins."),
+        ("HIV", "with undetectable viral load."),
+        ("Resp:", "absent breath sounds on the left"),
+        ("Acute respiratory failure", "due to inability to clear secretions."),
+    ],
+)
+def test_a_denial_leaves_the_disease_before_it_affirmed(affirmed: str, denied: str) -> None:
+    assert letters(f"{affirmed} {denied}") == [(affirmed, ""), (denied, "N")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Lactate is not high.",
+        "Pupils not reactive.",
+        "Heparin not given.",
+        "The fracture was never seen.",
+        "Urine culture negative.",
+        "Nausea: none, vomiting: none",
+        "PE unlikely.",
+    ],
+)
+def test_a_denial_of_its_subject_still_denies_it(text: str) -> None:
+    assert letters(text) == [(text, "N")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Culture negative sepsis on broad spectrum antibiotics.",
+        "Cannot breathe lying down.",
+        "Unable to lie flat.",
+        "Shock not yet resolved.",
+        "Tachycardia did not resolve with fluids.",
+        "Patient is do-not-resuscitate.",
+        "Chest pain unlikely to be cardiac.",
+        "Extubated: no because of secretions.",
+    ],
+)
+def test_what_only_looks_like_a_denial_is_affirmed(text: str) -> None:
+    assert letters(text) == [(text, "")]
+
+
+@pytest.mark.parametrize(
+    ("denied", "affirmed"),
+    [
+        ("No gag, no cough", "pupils fixed."),
+        ("No edema", "skin mottled."),
+        ("No wheezes", "abdomen rigid."),
+        ("No murmur", "extremities cold."),
+        ("No fever", "lactate rising."),
+        ("No JVD", "crackles at both bases."),
+        ("No wheezes", "rhonchi bilaterally."),
+        ("no masses", "melena in bed."),
+    ],
+)
+def test_a_new_finding_after_a_comma_is_affirmed(denied: str, affirmed: str) -> None:
+    assert letters(f"{denied}, {affirmed}") == [(denied, "N"), (affirmed, "")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Denies fever, cold, cough.",
+        "Denies fever, swelling in legs.",
+        "No pain, swelling in legs, rash.",
+        "No fever, chills, or pain in legs.",
+        "No rash, cyanosis or clubbing in the extremities.",
+        "No EKG, echo or CT abnormalities.",
+    ],
+)
+def test_a_list_of_denied_findings_goes_on_over_its_commas(text: str) -> None:
+    assert letters(text) == [(text, "N")]
+
+
 def test_pieces_together_hold_all_words() -> None:
     for half in ("develop", "held-out"):
         for label in read_labels(half):
