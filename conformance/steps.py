@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,10 +120,32 @@ def _twice(
 
 
 def _every_service(session: Session, _: Mapping[str, Any], __: Findings) -> Iterator[Answer]:
+    """Call each entry of discovery on its own hook, save where the address took a request already.
+
+    An id may stand for several hooks, and a service may answer 404 for a hook that is not its.
+    """
     for service in session.services:
-        if isinstance(service.get("id"), str) and service["id"]:
-            url = f"{session.target.discovery_url}/{service['id']}"
-            yield session.post(url, {}, f"POST cds-services/{service['id']}")
+        if not isinstance(service.get("id"), str) or not service["id"]:
+            continue
+        if service["id"] == _answered_id(session):
+            yield session.baseline
+            continue
+        url = f"{session.target.discovery_url}/{service['id']}"
+        yield session.post(url, _request_of(session, service), f"POST cds-services/{service['id']}")
+
+
+def _answered_id(session: Session) -> str:
+    """Return the id of the service that answered our hook request with 200, "" for none."""
+    try:
+        return session.service["id"] if session.baseline.status == 200 else ""
+    except NotRunnable:
+        return ""
+
+
+def _request_of(session: Session, service: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request without patient and data: it is to be taken, not to be worked on."""
+    request = {"hookInstance": str(uuid.uuid4()), "context": {"userId": session.target.user_id}}
+    return {"hook": service["hook"], **request} if "hook" in service else request
 
 
 def _feedback(session: Session, step: Mapping[str, Any], _: Findings) -> Iterator[Answer]:

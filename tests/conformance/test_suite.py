@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from fhir.resources.R4B import capabilitystatement
+from flask import Response, request
 
 from conformance.case import load_cases, load_requirements
 from conformance.sample import SampleChart
-from tests.conformance.correct_service import TEMPLATES, CarefulService, Refused
+from tests.conformance.correct_service import ID, TEMPLATES, CarefulService, CorrectService, Refused
 from tests.conformance.mutant_matrix import MUTANTS, Mutant, near
 from tests.conformance.mutants import in_card, in_service
 from tests.conformance.suite_world import cases, run_suite
@@ -129,6 +130,32 @@ def test_without_cards_and_templates_no_rule_about_them_is_kept() -> None:
         assert run.facts["Cards"] == "none seen"
     assert run_suite(among={"detail-is-a-string"}).facts["Cards"] == "2 in the first answer"
     assert "Cards" not in run_suite(among={"services-have-title"}).facts
+
+
+def test_an_id_on_two_hooks_and_a_service_that_knows_its_hook_alone_take_posts() -> None:
+    """The same id stands for an advice that replaces an earlier one."""
+
+    def more(answer: dict[str, Any]) -> dict[str, Any]:
+        if "services" in answer:
+            known = answer["services"][0]
+            answer["services"] += [
+                {**known, "hook": "order-sign"},
+                {**known, "hook": "order-select", "id": "of-order-select"},
+            ]
+        return answer
+
+    run = run_suite(change=more, kind=ByHook, among={"every-service-takes-posts"})
+    assert [one.verdict for one in run.results] == ["pass"]
+
+
+class ByHook(CorrectService):
+    """Has a second service, and answers 404 to a hook that is not that of the address."""
+
+    def service(self, name: str) -> Response:
+        hook = (request.get_json() or {}).get("hook")
+        if hook != {ID: "patient-view", "of-order-select": "order-select"}.get(name):
+            raise Refused(404)
+        return super().service(name) if name == ID else self.answer({"cards": []})
 
 
 def test_cards_that_change_as_data_get_older_are_the_same() -> None:
