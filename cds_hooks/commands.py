@@ -42,6 +42,8 @@ def in_one_sentence(command: Callable[P, T]) -> Callable[P, T]:
         except (ServiceError, FhirError, DataSetError, ModelError) as exc:
             raise click.ClickException(str(exc)) from exc
         except OSError as exc:  # of a file that a user named
+            if exc.errno is None:  # one of our own, in words
+                raise click.ClickException(str(exc)) from exc
             if exc.filename is None:  # of a pipe or a socket: nobody's file
                 raise
             raise click.ClickException(f"{exc.filename}: {exc.strerror}.") from exc

@@ -22,7 +22,7 @@ ARCHIVES = (
     "synthea-smart",
     "us-core",
 )
-SUBJECTS = ("subject", "patient", "securityContext")
+SUBJECTS = ("subject", "patient", "for", "securityContext")  # "for": of a Task
 
 
 def resources_of(archive: str) -> list[dict[str, Any]]:
