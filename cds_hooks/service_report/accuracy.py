@@ -156,7 +156,7 @@ def _groups(cases: Sequence[Case], kind: str, cells: Cells) -> dict[str, Json]:
     for name in sorted(by_group):
         own = by_group[name]
         if name in hidden:
-            rows[name] = {"n": cells.hidden() if name in small else len(own)}
+            rows[name] = {"n": cells.hidden(len(own)) if name in small else len(own)}
             if cells.least == 1:
                 rows[name]["events"] = sum(case.outcome for case in own)
             continue
@@ -175,7 +175,7 @@ def _counts(cases: Sequence[Case], cells: Cells) -> Json:
     hidden = cells.small(events) or cells.small(len(cases) - events)
     return {
         "n": cells.count(len(cases)),
-        "events": cells.hidden() if hidden else events,
+        "events": cells.hidden(events) if hidden else events,
     }
 
 

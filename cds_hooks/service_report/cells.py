@@ -1,7 +1,8 @@
 """Small cells: a count of a few patients may point at one of them, so it is not shown.
 
-A count from 1 to below the limit is hidden. Where the groups of one whole are listed, a single
-hidden one could be found by subtraction; then the smallest of the others is hidden too.
+A count from 1 to below the limit is written as ``{"fewerThan": limit}``. Where the groups of one
+whole are listed, a single such one could be found by subtraction; then the smallest of the others
+is hidden too, as ``{"hidden": true}``: that one may be large.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ class Cells:
         """Whether a count is hidden."""
         return 0 < count < self.least
 
-    def hidden(self) -> Json:
-        """What stands in the place of a hidden figure."""
-        return {"fewerThan": self.least}
+    def hidden(self, count: int) -> Json:
+        """What stands in the place of a hidden figure of so many."""
+        return {"fewerThan": self.least} if self.small(count) else {"hidden": True}
 
     def count(self, count: int) -> int | Json:
         """One count."""
-        return self.hidden() if self.small(count) else count
+        return self.hidden(count) if self.small(count) else count
 
     def rate(self, rate: Rate) -> Json:
         """A share, unless it, what is left of the whole, or the whole is small."""
         if any(map(self.small, (rate.count, rate.of - rate.count, rate.of))):
-            return self.hidden()
+            return self.hidden(rate.count)
         return rate.to_json()
 
     def hide(self, counts: Mapping[Key, int]) -> frozenset[Key]:
@@ -51,13 +52,15 @@ class Cells:
     def parts(self, counts: Mapping[str, int]) -> dict[str, int | Json]:
         """The counts of the groups of one whole."""
         hidden = self.hide(counts)
-        return {name: self.hidden() if name in hidden else count for name, count in counts.items()}
+        return {
+            name: self.hidden(count) if name in hidden else count for name, count in counts.items()
+        }
 
     def shares(self, counts: Mapping[str, int]) -> dict[str, Json]:
         """The shares of the groups of one whole."""
         whole, hidden = sum(counts.values()), self.hide(counts)
         return {
-            name: self.hidden() if name in hidden else Rate(count, whole).to_json()
+            name: self.hidden(count) if name in hidden else Rate(count, whole).to_json()
             for name, count in counts.items()
         }
 
@@ -65,7 +68,7 @@ class Cells:
         """The cards of each group, with their rates."""
         hidden = self.hide({name: one.cards for name, one in tallies.items()})
         groups = {
-            name: {"cards": self.hidden()} if name in hidden else self.group(one)
+            name: {"cards": self.hidden(one.cards)} if name in hidden else self.group(one)
             for name, one in tallies.items()
         }
         for rate in ("answered", "accepted", "overridden"):
@@ -78,7 +81,7 @@ class Cells:
         open_ = [name for name, one in listed.items() if not is_hidden(one) and one["of"]]
         if sum(map(is_hidden, listed.values())) == 1 and open_:
             second = min(open_, key=lambda name: (listed[name]["of"], name))
-            groups[second][rate] = self.hidden()
+            groups[second][rate] = self.hidden(groups[second][rate]["count"])
 
     def group(self, tally: Tally | StepTally) -> Json:
         """The cards of one group, with their rates."""
@@ -88,7 +91,7 @@ class Cells:
 
 def is_hidden(cell: object) -> bool:
     """Whether a cell of a document is a hidden one."""
-    return isinstance(cell, Mapping) and "fewerThan" in cell
+    return isinstance(cell, Mapping) and ("fewerThan" in cell or "hidden" in cell)
 
 
 def counted(items: Iterable[Any], name_of: Callable[[Any], str]) -> dict[str, int]:

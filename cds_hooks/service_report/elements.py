@@ -81,7 +81,9 @@ def rate_rows(
 def count_text(cell: int | Json) -> str:
     """A count, or that it is hidden."""
     if isinstance(cell, Mapping):
-        return f"fewer than {cell['fewerThan']}" if is_hidden(cell) else "–"
+        if "fewerThan" in cell:
+            return f"fewer than {cell['fewerThan']}"
+        return "hidden" if is_hidden(cell) else "–"
     return f"{cell:,}"
 
 

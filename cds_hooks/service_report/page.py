@@ -206,7 +206,8 @@ def _notes(document: Json) -> Markup:
     least, unreadable = document["leastCell"], document["unreadable"]
     notes: Sequence[str] = [
         f"Counts below {least}, beside 0, are written as “fewer than {least}”; figures from which"
-        " they would follow are hidden too, and where one group alone were hidden, a second one."
+        " they would follow are “hidden”, and where one group alone were so, a second one is, which"
+        " may be large."
         if least > 1
         else "Small counts are shown: this report may point at single patients.",
         "Answered hooks are stored since schema version 3; cards and feedback before that.",

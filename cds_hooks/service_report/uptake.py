@@ -30,7 +30,7 @@ def uptake(report: FeedbackReport, cells: Cells) -> Json:
         "byStep": cells.groups(report.by_step),
         "byDriver": cells.groups(report.by_driver),
         "overrideReasons": {
-            name: cells.hidden() if name in reasons else rate.to_json()
+            name: cells.hidden(rate.count) if name in reasons else rate.to_json()
             for name, rate in report.reason_rates().items()
         },
         "overriddenWithComment": cells.count(report.with_comment),

@@ -38,7 +38,7 @@ def usage(hooks: Sequence[AnsweredHook], cells: Cells) -> Json:
     services = [
         {
             **dict(zip(("service", "model", "mode"), name.split("\n"), strict=True)),
-            "hooks": cells.hidden() if name in hidden else count,
+            "hooks": cells.hidden(count) if name in hidden else count,
         }
         for name, count in by_source.items()
     ]

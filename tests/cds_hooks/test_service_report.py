@@ -28,6 +28,7 @@ from cds_hooks.parts import parts_of
 from cds_hooks.rates import Rate, Tally
 from cds_hooks.service_report.accuracy import joined
 from cds_hooks.service_report.cells import Cells, is_hidden
+from cds_hooks.service_report.elements import count_text
 from cds_hooks.service_report.outcomes import read_outcomes
 from cds_hooks.service_report.page import page
 from cds_hooks.service_report.reading import Period, Unreadable, answered_hooks
@@ -63,6 +64,20 @@ def test_small_cells_are_hidden_with_what_follows_from_them() -> None:
     assert is_hidden(cells.rate(Rate(17, 20))), "3 are left"
     assert cells.rate(Rate(0, 20))["share"] == 0
     assert not is_hidden(Cells(1).rate(Rate(1, 2)))
+
+
+def test_a_large_group_hidden_beside_a_small_one_is_not_called_small() -> None:
+    """An operator read that the model could hardly ever speak: "fewer than 5" of 24."""
+    cells = Cells(5)
+    assert cells.parts({"clear": 24, "uncertain": 2}) == {
+        "clear": {"hidden": True},
+        "uncertain": {"fewerThan": 5},
+    }
+    shares = cells.shares({"clear": 24, "uncertain": 2})
+    assert [count_text(shares[name]) for name in shares] == ["hidden", "fewer than 5"]
+    assert all(map(is_hidden, shares.values()))
+    assert cells.rate(Rate(17, 20)) == {"hidden": True}, "17 is not small, its rest is"
+    assert cells.rate(Rate(3, 20)) == {"fewerThan": 5}
 
 
 def test_one_hidden_rate_of_a_table_hides_a_second() -> None:
