@@ -7,7 +7,7 @@ from typing import Any
 
 from fhir_adapters.codes import LOINC, VARIABLE_SYSTEM, CodeTable, Variable, is_standard
 from fhir_adapters.elements import dict_of
-from fhir_adapters.measurement_quality import is_oximeter_status
+from fhir_adapters.measurement_quality import device_status
 from fhir_adapters.reading_log import ReadingLog, quoted
 from fhir_adapters.sampled_data import UnreadableSamples, dimensions_of, of_dimension
 
@@ -46,7 +46,7 @@ def coded_elements(
                 _add_component(elements, component, parts, source, log)
     if not named:
         pair = _pressure_pair(observation, code, codes)
-        if pair or is_oximeter_status(code):
+        if pair or device_status(code):
             return pair
         log.leave_out_unmapped(source, _code_label(code))
         if _has_value(observation) and not is_standard(dict_of(code).get("coding")):

@@ -52,7 +52,7 @@ def build_record(
 
     metrics = device_of_metrics(parts.metrics)
     reader = ObservationReader(
-        parts.ownership, prediction_time, log, codes or standard_codes(), metrics
+        parts.ownership, prediction_time, log, codes or standard_codes(), metrics, parts.aliases
     )
     for reference, observation in parts.observations:
         reader.read(observation, reference)
@@ -98,6 +98,7 @@ class _Parts:
     patient_id: str
     patient: Resource
     ownership: Ownership
+    aliases: dict[str, str]  # fullUrl -> "Patient/1"
     observations: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     documents: list[Resource] = field(default_factory=list)
     binaries: dict[str, Resource] = field(default_factory=dict)
@@ -113,8 +114,8 @@ def _sort_resources(chart: Chart, log: ReadingLog) -> _Parts:
     log.left_out.extend(lines)
     patient_id = chart.patient_id.removeprefix("Patient/")
     patient = _patient(by_id, patient_id)
-    ownership = Ownership(patient_id, patient, {**contents.aliases, **chart.aliases})
-    parts = _Parts(patient_id, patient, ownership)
+    aliases = {**contents.aliases, **chart.aliases}
+    parts = _Parts(patient_id, patient, Ownership(patient_id, patient, aliases), aliases)
     for (kind, identity), resource in by_id.items():
         _sort_resource(parts, resource, kind, f"{kind}/{identity}", log)
     for position, resource in enumerate(without_id):

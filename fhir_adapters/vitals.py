@@ -11,15 +11,22 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from fhir_adapters.channels import ChannelCollector
 from fhir_adapters.coded_elements import coded_elements
 from fhir_adapters.codes import CodeTable, Variable, load_variables
-from fhir_adapters.devices import ChannelCollector, device_of, is_device_observation
-from fhir_adapters.measurement_quality import is_faulty, is_oximeter_status, unusable_status
+from fhir_adapters.devices import NO_RECORDER, Recorder, is_device_observation, recorder_of
+from fhir_adapters.measurement_quality import (
+    DeviceStatus,
+    Faults,
+    device_status,
+    is_faulty,
+    unusable_status,
+)
 from fhir_adapters.observation_refusal import observation_refusal
 from fhir_adapters.quantities import canonical_number, implausible_sentence
 from fhir_adapters.reading_log import ReadingLog
 from fhir_adapters.reference_ranges import NO_RANGE, reference_range
-from fhir_adapters.sampled_data import Floats, UnreadableSamples, read_samples, samples_start_s
+from fhir_adapters.sample_reader import SampleReader
 from fhir_adapters.subjects import Ownership
 from fhir_adapters.times import Moment, effective_moment, parse_moment, proof_of_existence
 from fhir_adapters.usual_observations import UsualObservations, interpretation_code
@@ -40,6 +47,7 @@ class ObservationReader:
         log: ReadingLog,
         codes: CodeTable,
         device_of_metric: Mapping[str, str],
+        aliases: Mapping[str, str],
     ) -> None:
         self._ownership = ownership
         self._prediction_time = prediction_time
@@ -48,9 +56,11 @@ class ObservationReader:
         self._device_of_metric = device_of_metric
         self._usual = UsualObservations(ownership, prediction_time, codes)
         self._moments: dict[str, Moment | None] = {}  # charts repeat times; parsing costs most
-        self._labels: dict[str, str] = {}  # of devices, by reference
+        self._recorders: dict[str, Recorder] = {}  # by reference
         self._measurements: list[Measurement] = []
-        self._channels = ChannelCollector()
+        self._faults = Faults(aliases)
+        self._channels = ChannelCollector(self._faults)
+        self._samples = SampleReader(prediction_time, log, self._channels)
 
     def read(self, observation: dict[str, Any], source: str) -> None:
         """Read one Observation.
@@ -67,21 +77,23 @@ class ObservationReader:
             self._log.leave_out(source, "subject", unproven)
             return
         elements = coded_elements(observation, source, self._codes, self._log)
-        status = not elements and is_oximeter_status(observation.get("code"))
-        if not elements and not status:
+        status = None if elements else device_status(observation.get("code"))
+        if not elements and status is None:
             return
         refusal = observation_refusal(observation, self._ownership)
         if refusal:
             self._log.leave_out(source, *refusal)
             return
         device = self._device(observation)
-        if status:
-            self._note_oximeter_status(observation, source, device or "")
+        if status is not None:
+            self._note_status(status, observation, source, device or NO_RECORDER)
             return
         single = []
         for element, variable in elements:
+            if self._is_disowned(observation, element, variable, source):
+                continue
             if "valueSampledData" in element:
-                self._read_samples(observation, element, variable, source, device or "")
+                self._samples.read(observation, element, variable, source, device or NO_RECORDER)
             else:
                 single.append((element, variable))
         time = self._past_time(observation, source) if single else None
@@ -97,6 +109,8 @@ class ObservationReader:
         kept: list[Measurement] = []
         key = attrgetter("time", "variable", "value")
         previous: Any = None
+        if self._faults:
+            self._measurements = list(filter(self._stands, self._measurements))
         for measurement in sorted(
             self._measurements, key=attrgetter("time", "variable", "value", "source")
         ):
@@ -114,26 +128,48 @@ class ObservationReader:
         """The device points read so far."""
         return self._channels
 
-    def _device(self, observation: dict[str, Any]) -> str | None:
-        """Return the device's label ("" if unnamed) for a device Observation, else ``None``."""
+    def _stands(self, measurement: Measurement) -> bool:
+        """Whether no device has said of it that it is no measurement."""
+        objection = self._faults.objection(measurement.variable, measurement.source)
+        if objection:
+            self._log.leave_out(measurement.source, "quality", objection)
+        return not objection
+
+    def _is_disowned(
+        self, observation: dict[str, Any], element: dict[str, Any], variable: Variable, source: str
+    ) -> bool:
+        """Whether its device says that a reading, or the panel that it is part of, is none."""
+        for holder in (observation,) if element is observation else (observation, element):
+            interpretation = holder.get("interpretation")
+            quality = unusable_status(interpretation) if interpretation is not None else ""
+            if quality:
+                sentence = f"{variable.name} is {quality}, says its device"
+                self._log.leave_out(source, "quality", sentence)
+                return True
+        return False
+
+    def _device(self, observation: dict[str, Any]) -> Recorder | None:
+        """Return the device of a device Observation, ``None`` of any other."""
         if not is_device_observation(observation):
             return None
         device = observation.get("device")
         reference = device.get("reference") if type(device) is dict else None
         if type(reference) is not str:
-            return device_of(observation, self._device_of_metric)
-        label = self._labels.get(reference)
-        if label is None:
-            label = device_of(observation, self._device_of_metric)
-            if label.startswith("Device/"):  # a display may differ from resource to resource
-                self._labels[reference] = label
-        return label
+            return recorder_of(observation, self._device_of_metric)
+        recorder = self._recorders.get(reference)
+        if recorder is None:
+            recorder = recorder_of(observation, self._device_of_metric)
+            if recorder.label == recorder.identity:  # a display may differ between resources
+                self._recorders[reference] = recorder
+        return recorder
 
-    def _note_oximeter_status(self, observation: dict[str, Any], source: str, device: str) -> None:
-        """Remember that the readings of this device at this time are no measurements."""
-        time = self._past_time(observation, source) if is_faulty(observation) else None
+    def _note_status(
+        self, status: DeviceStatus, observation: dict[str, Any], source: str, device: Recorder
+    ) -> None:
+        """Remember of which readings a device's status says that they are none."""
+        time = self._past_time(observation, source) if is_faulty(observation, status) else None
         if time is not None:
-            self._channels.add_fault(device, time.timestamp())
+            self._faults.add(status, observation, device.identity, time.timestamp())
 
     def _past_time(self, observation: dict[str, Any], source: str) -> datetime | None:
         """Return when the value was true, if it was true and available by the prediction time."""
@@ -169,13 +205,8 @@ class ObservationReader:
         variable: Variable,
         time: datetime,
         source: str,
-        device: str | None,
+        device: Recorder | None,
     ) -> None:
-        interpretation = element.get("interpretation")
-        quality = unusable_status(interpretation) if interpretation is not None else ""
-        if quality:
-            self._log.leave_out(source, "quality", f"{variable.name} is {quality}, says its device")
-            return
         value = plain_quantity(element) or read_value(element, variable)
         if isinstance(value, Unreadable):
             self._log.leave_out(source, *value)
@@ -193,8 +224,10 @@ class ObservationReader:
                 self._log.leave_out(source, "implausible", implausible_sentence(variable))
                 return
         if variable.modality == "device" or (device is not None and variable.modality == "both"):
-            self._channels.add_point(variable, time.timestamp(), number, source, device or "")
+            recorder = device or NO_RECORDER
+            self._channels.add_point(variable, time.timestamp(), number, source, recorder)
             return
+        interpretation = element.get("interpretation")
         flag = interpretation_code(interpretation) if interpretation is not None else None
         self._measurements.append(
             Measurement(variable.name, number, variable.unit, time, source, flag, *normal)
@@ -210,52 +243,6 @@ class ObservationReader:
         variable = load_variables()["glasgow_coma_scale"]
         time = parts["gcs_eye"].time
         self._measurements.append(Measurement(variable.name, total, variable.unit, time, source))
-
-    def _read_samples(
-        self,
-        observation: dict[str, Any],
-        element: dict[str, Any],
-        variable: Variable,
-        source: str,
-        device: str,
-    ) -> None:
-        if not variable.has_channel:
-            sentence = f"{variable.name} is no channel, but comes as SampledData"
-            self._log.leave_out(source, "value", sentence)
-            return
-        try:
-            samples = read_samples(element["valueSampledData"], variable)
-            times_s = samples_start_s(observation, samples) + samples.offsets_s
-        except UnreadableSamples as problem:
-            self._log.leave_out(source, problem.reason, f"{variable.name} {problem}")
-            return
-        if samples.remark:
-            self._log.remark(source, "value", f"{variable.name} {samples.remark}")
-        times_s, values = self._usable(times_s, samples.values, variable, source)
-        if len(times_s):
-            self._channels.add_points(variable, times_s, values, source, device, samples.period_s)
-
-    def _usable(
-        self, times_s: Floats, values: Floats, variable: Variable, source: str
-    ) -> tuple[Floats, Floats]:
-        """Return the samples that are past and plausible, and report the others; all (n,)."""
-        now_s, low, high = (
-            self._prediction_time.timestamp(),
-            variable.plausible_low,
-            variable.plausible_high,
-        )
-        if times_s.max() <= now_s and values.min() >= low and values.max() <= high:
-            return times_s, values  # as nearly always: nothing has to be told apart
-        past, plausible = times_s <= now_s, (values >= low) & (values <= high)
-        late, wrong = int((~past).sum()), int((past & ~plausible).sum())
-        if late:
-            sentence = f"{late} points of {variable.name} are later than the prediction time"
-            self._log.leave_out(source, "future", sentence)
-        if wrong:
-            sentence = f"{wrong} points: {implausible_sentence(variable)}"
-            self._log.leave_out(source, "implausible", sentence)
-        kept = past & plausible
-        return times_s[kept], values[kept]
 
 
 def _future_sentence(moment: Moment) -> str:

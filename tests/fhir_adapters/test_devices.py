@@ -365,6 +365,97 @@ def test_changes_that_are_no_spikes_stay(data: str, period: int) -> None:
     assert series(record).values.tolist() == [float(text) for text in data.split()]
 
 
+def by_device(name: str, data: str, code: str, unit: str, start: str = NINE) -> dict[str, Any]:
+    """Return one sample a minute of a device, from ``start`` on."""
+    samples = sampled(data, code=code, origin=quantity(0, unit), period=60_000)
+    device = {"reference": f"Device/{name}"}
+    return {**samples, "id": name, "device": device, "effectiveDateTime": start}
+
+
+def around(value: float, count: int = 60) -> str:
+    """Return samples that go up and down by little."""
+    return " ".join(f"{value + minute % 3 / 10:.1f}" for minute in range(count))
+
+
+HALF = "2026-03-02T09:00:00.500Z"
+
+
+def test_two_devices_that_agree_by_and_large_are_no_artefacts_of_each_other() -> None:
+    """One reads 30 lower than the other: less than a jump, and each is steady."""
+    monitor = by_device("monitor", "110 108 " * 30, "8867-4", "/min")
+    wrist = by_device("wrist", "80 82 " * 30, "8867-4", "/min", HALF)
+    record = read(monitor, wrist)
+    assert len(series(record).values) == 120
+    assert left_out(record) == []
+
+
+def test_a_spike_is_judged_within_its_device() -> None:
+    """The readings of the other device beside it neither hide nor make it."""
+    monitor = by_device("monitor", "80 81 160 82 81", "8867-4", "/min")
+    patch = by_device("patch", "99 120 121 120 99", "8867-4", "/min", HALF)
+    one = series(read(monitor, patch))
+    assert sorted(one.values.tolist()) == [80, 81, 81, 82, 99, 99, 120, 120, 121]
+
+
+def test_an_artefact_that_comes_twice_is_one_in_both_forms() -> None:
+    monitor = by_device("monitor", "80 81 160 82 81", "8867-4", "/min")
+    again = observation(value=quantity(160, "/min"), effectiveDateTime="2026-03-02T09:02:00Z")
+    one = series(read(monitor, {**again, "device": {"display": "central station"}}))
+    assert one.values.tolist() == [80, 81, 82, 81]
+
+
+@pytest.mark.parametrize(
+    ("code", "unit", "right", "wrong", "channel"),
+    [
+        ("8867-4", "/min", 128, 72, "heart_rate"),
+        ("8310-5", "Cel", 37.9, 35.6, "body_temperature"),
+        ("59408-5", "%", 97, 78, "oxygen_saturation"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_devices_that_contradict_each_other_the_longer_recording_counts(
+    code: str, unit: str, right: float, wrong: float, channel: str, order: int
+) -> None:
+    monitor = by_device("monitor", around(right), code, unit)
+    wrist = by_device("wrist", around(wrong, 50), code, unit, HALF)
+    record = read(*[monitor, wrist][::order])
+    one = series(record, channel)
+    assert (len(one.values), one.device) == (60, "Device/monitor")
+    assert one.values.min() > wrong + 1
+    assert left_out(record) == [
+        (
+            "artefact",
+            f"Observation/wrist: 50 points of {channel} contradict Device/monitor, "
+            "which recorded longer",
+        )
+    ]
+
+
+def test_a_device_that_contradicts_is_left_out_also_where_the_other_is_silent() -> None:
+    """Else the hand-over from one to the other would be a trend that nobody has."""
+    monitor = by_device("monitor", around(128, 60), "8867-4", "/min")
+    late = by_device("wrist", around(72, 50), "8867-4", "/min", "2026-03-02T09:40:00.500Z")
+    one = series(read(monitor, late))
+    assert one.values.min() > 120
+
+
+def test_devices_that_follow_each_other_contradict_nothing() -> None:
+    monitor = by_device("monitor", around(128, 60), "8867-4", "/min")
+    later = by_device("wrist", around(72, 50), "8867-4", "/min", "2026-03-02T10:30:00Z")
+    assert len(series(read(monitor, later)).values) == 110
+
+
+def test_devices_are_told_apart_by_their_identifiers_too() -> None:
+    def named(value: str) -> dict[str, Any]:
+        return {"identifier": {"system": "urn:x", "value": value}}
+
+    monitor = by_device("monitor", "110 108 " * 30, "8867-4", "/min")
+    wrist = by_device("wrist", "66 68 " * 30, "8867-4", "/min", HALF)
+    record = read({**monitor, "device": named("1")}, {**wrist, "device": named("2")})
+    assert len(series(record).values) == 60
+    assert "contradict another device" in left_out(record)[0][1]
+
+
 def test_flat_line_of_an_arterial_pressure_is_an_artefact() -> None:
     """A line that is flushed, clamped or disconnected repeats its value; an artery never does."""
     pulsating = [120.0 + minute % 3 for minute in range(60)]

@@ -347,6 +347,109 @@ def test_a_measurement_status_that_forbids_use_leaves_out_its_reading(word: str)
     assert len(read(alarm).device_series) == 1
 
 
+QUALITY = "http://hl7.org/fhir/uv/phd/CodeSystem/measurement-status"
+
+
+def test_what_a_device_says_of_a_panel_holds_for_its_components() -> None:
+    record = read({**BLOOD_PRESSURE, "interpretation": [concept("invalid", system=QUALITY)]})
+    assert values(record) == []
+    assert left_out(record) == [
+        ("quality", "Observation/bp: diastolic_blood_pressure is invalid, says its device"),
+        ("quality", "Observation/bp: systolic_blood_pressure is invalid, says its device"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"interpretation": [concept("demo-data", system=QUALITY)]},
+            ("quality", "Observation/s1: heart_rate is demo-data, says its device"),
+        ),
+        (
+            {"dataAbsentReason": concept("error")},
+            ("absent", "Observation/s1: heart_rate has a dataAbsentReason beside its samples"),
+        ),
+    ],
+)
+def test_samples_that_their_device_disowns_are_left_out(
+    changes: dict[str, Any], line: tuple[str, str]
+) -> None:
+    record = read({**sampled(), **changes})
+    assert record.device_series == ()
+    assert left_out(record) == [line]
+
+
+def test_interlaced_samples_with_a_reason_of_absence_are_left_out() -> None:
+    pressures = {
+        **sampled("120 80 121 81", code="85354-9", dimensions=2),
+        "component": [{"code": concept("8480-6")}, {"code": concept("8462-4")}],
+        "dataAbsentReason": concept("error"),
+    }
+    pressures["valueSampledData"]["origin"] = quantity(0, "mm[Hg]")
+    record = read(pressures)
+    assert record.device_series == ()
+    assert {reason for reason, _ in left_out(record)} == {"absent"}
+
+
+def cuff(*bits: int, **changes: Any) -> dict[str, Any]:
+    """Return the status of a blood pressure monitor as personal health devices send it."""
+    components = [
+        {
+            "code": concept(
+                f"8410608.{bit}", system="http://terminology.hl7.org/CodeSystem/ASN1ToHL7"
+            ),
+            "valueBoolean": True,
+        }
+        for bit in bits
+    ]
+    status = observation("status", concept("8410608", system=MDC), valueQuantity=None)
+    return {**status, "component": components, **changes}
+
+
+CUFF_DEVICE = {"reference": "Device/cuff"}
+DERIVED = [{"reference": "https://ehr.example/fhir/Observation/bp/_history/1"}]
+
+
+@pytest.mark.parametrize(
+    ("pressure", "status"),
+    [
+        (BLOOD_PRESSURE, cuff(0, 5, derivedFrom=DERIVED)),
+        (
+            {**BLOOD_PRESSURE, "device": CUFF_DEVICE},
+            cuff(1, derivedFrom=DERIVED, effectiveDateTime="2026-03-02T09:00:30Z"),
+        ),
+        ({**BLOOD_PRESSURE, "device": CUFF_DEVICE}, cuff(5, device=CUFF_DEVICE)),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_pressure_under_a_faulty_cuff_status_is_left_out(
+    pressure: dict[str, Any], status: dict[str, Any], order: int
+) -> None:
+    record = read(*[pressure, status][::order])
+    assert (values(record), record.device_series) == ([], ())
+    assert left_out(record) == [
+        (
+            "quality",
+            f"Observation/bp: {name}_blood_pressure is no measurement, "
+            "says the blood pressure monitor's status",
+        )
+        for name in ("diastolic", "systolic")
+    ]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        cuff(2, 3, 4, derivedFrom=DERIVED),  # what it says of the pulse is the patient's
+        cuff(0, derivedFrom=[{"reference": "Observation/other"}]),
+        cuff(0, derivedFrom=DERIVED, status="entered-in-error"),
+    ],
+)
+def test_a_cuff_status_that_leaves_the_pressure_standing(status: dict[str, Any]) -> None:
+    assert len(values(read(BLOOD_PRESSURE, status))) == 2
+
+
 def test_interlaced_samples_are_read_where_components_name_the_dimensions() -> None:
     pressures = {
         **sampled("120 80 121 81 122 82", code="85354-9", dimensions=2),
