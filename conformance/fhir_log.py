@@ -6,10 +6,14 @@ Each function returns whether there was anything to judge, and a sentence for ea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from urllib.parse import parse_qsl, unquote
 
 from conformance.bodies import one_missing
 from conformance.endpoint import JWKS_PATH, NEXT_PAGE, READS, Seen
 from conformance.session import Session
+
+# Words that say how an answer is written or cut, and not what it is about.
+_SHAPING = {"_format", "_pretty", "_count", "_sort", "_summary", "_elements"}
 
 
 def _bearer(session: Session, home: list[Seen]) -> tuple[bool, list[str]]:
@@ -28,6 +32,7 @@ def _no_given(session: Session, home: list[Seen]) -> tuple[bool, list[str]]:
     """Keys that were sent in any form are not fetched again."""
     left_out = one_missing(session)
     given = {_plain(query) for key, query in session.queries.items() if key != left_out}
+    given.discard(_plain(session.queries[left_out]))  # two keys may ask for the same
     again = [one for one in home if _plain(one.query) in given]
     return True, [
         f"{len(again)} prefetch keys were fetched though they were sent."
@@ -87,6 +92,8 @@ FHIR_LOGS: Mapping[str, Callable[[Session, list[Seen]], tuple[bool, list[str]]]]
 }
 
 
-def _plain(query: str) -> str:
+def _plain(query: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return what is asked for, however it is written: path and search words in one order."""
     path, _, words = query.partition("?")
-    return f"{path}?{'&'.join(sorted(words.replace('%2C', ',').replace('%7C', '|').split('&')))}"
+    pairs = parse_qsl(words, keep_blank_values=True)
+    return unquote(path).strip("/"), tuple(sorted(one for one in pairs if one[0] not in _SHAPING))

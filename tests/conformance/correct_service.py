@@ -294,11 +294,16 @@ class CorrectService:
             raise Refused(403, "this FHIR server was not agreed upon")
         if body.get("fhirAuthorization", {}).get("expires_in") == 0 and self.keeps("expired-token"):
             return None
-        found = self.get(body, f"{server}/{query}")
+        found = self.get(body, f"{server}/{self.written(query)}")
         for link in (found or {}).get("link", ()):
             if link["relation"] == "next":
                 self.get(body, link["url"])
         return found
+
+    @staticmethod
+    def written(query: str) -> str:
+        """Add words as client libraries do, so that no query is as its template has it."""
+        return f"{query}{'&' if '?' in query else '?'}_format=json&_pretty=false"
 
     def get(self, body: dict[str, Any], url: str) -> Any:
         origin = urlsplit(url)[:2] == urlsplit(body["fhirServer"])[:2]

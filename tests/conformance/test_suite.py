@@ -11,7 +11,12 @@ from fhir.resources.R4B import capabilitystatement
 from flask import Response, request
 
 from conformance.case import load_cases, load_requirements
+from conformance.endpoint import Endpoint, Seen
+from conformance.exchange import Wire
+from conformance.fhir_log import FHIR_LOGS
 from conformance.sample import SampleChart
+from conformance.session import Session
+from conformance.target import Target
 from tests.conformance.correct_service import ID, TEMPLATES, CarefulService, CorrectService, Refused
 from tests.conformance.mutant_matrix import MUTANTS, Mutant, near
 from tests.conformance.mutants import in_card, in_service
@@ -82,6 +87,36 @@ def test_data_that_are_fetched_again_by_post_are_seen() -> None:
     case = "null-prefetch-is-not-fetched-again"
     run = run_suite("null-prefetch", kind=CarefulService, among={case})
     assert [one.verdict for one in run.results] == ["fail"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "same"),
+    [
+        ("Observation?category=vital-signs&patient=p&_format=json&_count=9&_sort=-date", True),
+        ("Observation?patient=p&category=vital%2Dsigns&_pretty=true&_summary=data", True),
+        ("/Observation/?patient=%70&category=vital-signs&_elements=code", True),
+        ("Observation?patient=p&category=laboratory", False),
+        ("Observation?patient=p", False),
+        ("Observation/p?category=vital-signs&patient=p", False),
+    ],
+)
+def test_a_query_is_the_same_however_it_is_written(asked: str, same: bool) -> None:
+    with Endpoint(SampleChart()) as endpoint:
+        session = Session(Target("http://127.0.0.1:9"), Wire(), endpoint)
+        session.__dict__["queries"] = {"vitals": "Observation?patient=p&category=vital-signs"}
+        seen = Seen("home", "GET", asked, "")
+        judged, faults = FHIR_LOGS["nothing-again"](session, [seen])
+    assert judged
+    assert bool(faults) is same
+
+
+def test_a_key_that_is_missing_may_be_fetched_where_another_asks_for_the_same() -> None:
+    with Endpoint(SampleChart()) as endpoint:
+        session = Session(Target("http://127.0.0.1:9"), Wire(), endpoint)
+        queries = {"all": "Observation?patient=p", "latest": "Observation?patient=p&_count=1"}
+        session.__dict__.update(queries=queries, prefetched=queries)
+        seen = Seen("home", "GET", queries["latest"], "")
+        assert FHIR_LOGS["only-what-is-missing"](session, [seen]) == (True, [])
 
 
 @pytest.mark.parametrize("kind", ["Practitioner", "PractitionerRole", "RelatedPerson"])
