@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -28,7 +29,12 @@ from conformance.target import DISCOVERY, Target
 
 TOKEN_VARIABLE = "CONFORMANCE_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
 _FAILED = 1  # exit status: a case failed; 2, as click has it: the run could not be made
-_REPORTS = {"json": to_json, "junit": to_junit, "html": to_page, "test-report": to_test_report}
+_REPORTS: Mapping[str, Callable[[Run, Level], str]] = {
+    "json": lambda run, _: to_json(run),
+    "junit": to_junit,
+    "html": lambda run, _: to_page(run),
+    "test-report": to_test_report,
+}
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -170,7 +176,7 @@ def run(
         wire = Wire(rate, authority=ca, certificate=ours, longest_s=longest_s)
         done = _run(console, target, cases, endpoint, wire)
     print_run(console, done, everything=everything)
-    _write(console, done, report_files)
+    _write(console, done, report_files, fail_on)
     if done.failed(fail_on):
         sys.exit(_FAILED)
     if done.untried:  # or a wrong --service-id would be a good service
@@ -198,13 +204,15 @@ def _run(
         wire.close()
 
 
-def _write(console: Console, done: Run, report_files: dict[str, Path | None]) -> None:
+def _write(
+    console: Console, done: Run, report_files: dict[str, Path | None], fail_on: Level
+) -> None:
     for name, path in report_files.items():
         if path is None:
             continue
         kind = name.removesuffix("_file").replace("_", "-")
         try:
-            path.write_text(plain(_REPORTS[kind](done)), encoding="utf-8")
+            path.write_text(plain(_REPORTS[kind](done, fail_on)), encoding="utf-8")
         except OSError as exc:
             raise CannotRun(f"{path} cannot be written: {exc.strerror}.") from exc
         console.print(f"Written: {path}", highlight=False, soft_wrap=True, markup=False)

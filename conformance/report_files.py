@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from typing import Any
 
+from conformance.case import Level
 from conformance.evidence import Exchange
 from conformance.runner import VERDICTS, Result, Run
 
@@ -29,29 +30,34 @@ def to_json(run: Run) -> str:
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
-def to_junit(run: Run) -> str:
-    """Return the run as JUnit XML: one test suite, one test case for each case."""
+def to_junit(run: Run, fail_on: Level) -> str:
+    """Return the run as JUnit XML: one test suite, one test case for each case.
+
+    What is weaker than ``fail_on`` and not kept is skipped: whoever reads the file calls a run
+    failed with one failure in it, and this one ended with 0.
+    """
+    failed = [one.verdict for one in run.results if one.failed(fail_on)]
     suite = ElementTree.Element(
         "testsuite",
         name=f"CDS Hooks {run.version}",
         timestamp=run.started_at.isoformat(timespec="seconds"),
         tests=str(len(run.results)),
-        failures=str(run.count("fail")),
-        errors=str(run.count("error")),
-        skipped=str(run.count("skip") + run.count("omit")),
+        failures=str(failed.count("fail")),
+        errors=str(failed.count("error")),
+        skipped=str(len(run.results) - run.count("pass") - len(failed)),
         time=f"{run.seconds:.3f}",
     )
     for result in run.results:
-        _test_case(suite, result)
+        _test_case(suite, result, fail_on)
     ElementTree.indent(suite)
     text = ElementTree.tostring(suite, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def to_test_report(run: Run) -> str:
-    """Return the run as a FHIR R4 TestReport."""
+def to_test_report(run: Run, fail_on: Level) -> str:
+    """Return the run as a FHIR R4 TestReport; what is weaker than ``fail_on`` is a warning."""
     judged = run.count("pass") + run.count("fail")
-    failed = run.count("fail") + run.count("error") > 0
+    failed = run.failed(fail_on)
     report = {
         "resourceType": "TestReport",
         "status": "completed",
@@ -61,7 +67,7 @@ def to_test_report(run: Run) -> str:
         "tester": "CDS Hooks conformance suite",
         "issued": run.started_at.isoformat(timespec="seconds"),
         "participant": [{"type": "server", "uri": run.service}],
-        "test": [_test(result) for result in run.results],
+        "test": [_test(result, fail_on) for result in run.results],
     }
     return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
 
@@ -96,7 +102,7 @@ def _as_exchange(exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def _test_case(suite: ElementTree.Element, result: Result) -> None:
+def _test_case(suite: ElementTree.Element, result: Result, fail_on: Level) -> None:
     case = result.case
     area = f"cds-hooks.{case.level.lower()}"
     test = ElementTree.SubElement(
@@ -104,17 +110,26 @@ def _test_case(suite: ElementTree.Element, result: Result) -> None:
     )
     if result.verdict == "pass":
         return
-    name = {"fail": "failure", "error": "error"}.get(result.verdict, "skipped")
-    said = " ".join(result.findings)
+    names = {"fail": "failure", "error": "error"}
+    name = names[result.verdict] if result.failed(fail_on) else "skipped"
+    said = _weakly(result, fail_on) + " ".join(result.findings)
     node = ElementTree.SubElement(test, name, message=said)
     if name != "skipped":
         node.text = f"{case.description}\n{said}\n{case.link}"
 
 
-def _test(result: Result) -> dict[str, Any]:
-    action: dict[str, Any] = {"result": _ACTION[result.verdict]}
+def _weakly(result: Result, fail_on: Level) -> str:
+    """Say of a rule that ended no run that it is not kept all the same."""
+    if result.verdict not in ("fail", "error") or result.failed(fail_on):
+        return ""
+    return f"{result.case.level} {'not kept' if result.verdict == 'fail' else 'not tried'}: "
+
+
+def _test(result: Result, fail_on: Level) -> dict[str, Any]:
+    weakly = _weakly(result, fail_on)
+    action: dict[str, Any] = {"result": "warning" if weakly else _ACTION[result.verdict]}
     if result.findings:
-        action["message"] = " ".join(result.findings)
+        action["message"] = weakly + " ".join(result.findings)
     return {
         "name": result.case.id,
         "description": result.case.description,

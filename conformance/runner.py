@@ -46,6 +46,11 @@ class Result:
     seconds: float
     evidence: tuple[Exchange, ...] = field(default=(), repr=False)
 
+    def failed(self, least: Level) -> bool:
+        """Say whether the case failed or broke, and asks at least as strongly as ``least``."""
+        strong = LEVELS[: LEVELS.index(least) + 1]
+        return self.verdict in ("fail", "error") and self.case.level in strong
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -73,11 +78,7 @@ class Run:
 
     def failed(self, least: Level) -> bool:
         """Say whether a case failed or broke that asks at least as strongly as ``least``."""
-        strong = LEVELS[: LEVELS.index(least) + 1]
-        return any(
-            result.verdict in ("fail", "error") and result.case.level in strong
-            for result in self.results
-        )
+        return any(result.failed(least) for result in self.results)
 
 
 def run_cases(

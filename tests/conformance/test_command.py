@@ -102,10 +102,10 @@ def test_all_reports_say_the_same(untitled_service: str, tmp_path: Path) -> None
     assert failed["findings"] == ["GET cds-services: $.services[0].title is missing."]
 
     suite = ElementTree.fromstring(files["junit"].read_text())
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "1", "1")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "0", "2")
 
     report = json.loads(files["test-report"].read_text())
-    assert (report["resourceType"], report["result"]) == ("TestReport", "fail")
+    assert (report["resourceType"], report["result"]) == ("TestReport", "pass")
     assert testreport.TestReport.model_validate(report).score == Decimal(
         "66.7"
     )  # of what was judged
@@ -114,6 +114,37 @@ def test_all_reports_say_the_same(untitled_service: str, tmp_path: Path) -> None
     assert "$.services[0].title is missing." in page
     assert "<script" not in page
     assert "src=" not in page
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code", "tag", "result", "action"),
+    [("SHALL", 0, "skipped", "pass", "warning"), ("SHOULD", 1, "failure", "fail", "fail")],
+)
+def test_reports_call_failed_what_the_exit_status_calls_failed(
+    untitled_service: str,
+    tmp_path: Path,
+    fail_on: str,
+    code: int,
+    tag: str,
+    result: str,
+    action: str,
+) -> None:
+    junit, whole = tmp_path / "junit", tmp_path / "report"
+    options = ("--no-jwt", "--fail-on", fail_on, "--junit", junit, "--test-report", whole)
+    assert run("--service", untitled_service, *options).exit_code == code
+    suite = ElementTree.fromstring(junit.read_text())
+    (case,) = suite.iterfind("testcase[@name='services-have-title']")
+    (told,) = case
+    said = "GET cds-services: $.services[0].title is missing."
+    assert told.tag == tag
+    assert told.get("message") == ("SHOULD not kept: " if code == 0 else "") + said
+    assert int(suite.get("failures", "")) == len(suite.findall(".//failure"))
+    assert int(suite.get("skipped", "")) == len(suite.findall(".//skipped"))
+    report = json.loads(whole.read_text())
+    assert report["result"] == result
+    assert testreport.TestReport.model_validate(report)
+    actions = {one["name"]: one["action"][0]["assert"]["result"] for one in report["test"]}
+    assert actions["services-have-title"] == action
 
 
 def test_a_run_without_any_card_says_so(tmp_path: Path) -> None:
