@@ -13,7 +13,6 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from cds_hooks.errors import ServiceError
-from fhir_adapters.datasets.labelled import DataSetError
 from fhir_adapters.errors import FhirError
 from model.errors import ModelError
 
@@ -39,7 +38,7 @@ def in_one_sentence(command: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
-        except (ServiceError, FhirError, DataSetError, ModelError) as exc:
+        except (ServiceError, FhirError, ModelError) as exc:
             raise click.ClickException(str(exc)) from exc
         except OSError as exc:  # of a file that a user named
             if exc.errno is None:  # one of our own, in words

@@ -15,10 +15,11 @@
     │   ├── FhirBadAnswer             not JSON, not FHIR, or not what was asked for
     │   ├── FhirTooLarge              over a cap on pages, entries or bytes
     │   └── FhirForeignOrigin         a link or redirect leads away from the server
-    └── ChartError                    the resources cannot become a record
-        ├── NoPatient                 no Patient resource among them
-        ├── WrongPatient              a resource belongs to somebody else
-        └── UnsupportedFhirVersion    DSTU2 or STU3 shapes
+    ├── ChartError                    the resources cannot become a record
+    │   ├── NoPatient                 no Patient resource among them
+    │   ├── WrongPatient              a resource belongs to somebody else
+    │   └── UnsupportedFhirVersion    DSTU2 or STU3 shapes
+    └── DataSetError                  an open data set is not as its publisher describes it
 
 Messages name the resource or URL path and the expectation. They hold no token and no patient
 data beyond ids, and no query string (it may hold either).
@@ -101,3 +102,7 @@ class WrongPatient(ChartError):
 
 class UnsupportedFhirVersion(ChartError):
     """The resources have DSTU2 or STU3 shapes."""
+
+
+class DataSetError(FhirError):
+    """An open data set is not what its publisher describes; the message names file and place."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from fhir_adapters.datasets.labelled import DataSetError
+from fhir_adapters.errors import DataSetError
 
 # Tables that a full download has and that read_eicu uses.
 USED_TABLES = (

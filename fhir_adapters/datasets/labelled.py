@@ -9,10 +9,6 @@ from datetime import datetime
 from fhir_adapters.chart import Chart
 
 
-class DataSetError(Exception):
-    """A data set is not what its publisher describes; the message names file and place."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledChart:
     """One stay of an open data set.

@@ -22,7 +22,8 @@ from fhir_adapters.datasets.chart_writer import (
     birth_date,
     instant,
 )
-from fhir_adapters.datasets.labelled import DataSetError, LabelledChart
+from fhir_adapters.datasets.labelled import LabelledChart
+from fhir_adapters.errors import DataSetError
 
 ADMISSION = datetime(2012, 1, 1, tzinfo=UTC)
 HOURS = 48

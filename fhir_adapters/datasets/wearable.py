@@ -18,8 +18,8 @@ import polars as pl
 
 from fhir_adapters.chart import Chart
 from fhir_adapters.datasets.chart_writer import UCUM, ChartWriter, instant
-from fhir_adapters.datasets.labelled import DataSetError
 from fhir_adapters.datasets.variable_coding import variable_codings
+from fhir_adapters.errors import DataSetError
 
 START = datetime(2021, 6, 1, 10, tzinfo=UTC)  # the data set gives seconds only
 PERIOD_MS = 1000

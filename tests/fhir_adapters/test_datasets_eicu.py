@@ -9,7 +9,8 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_adapters.datasets.eicu import ADMISSION_DAY, read_eicu
 from fhir_adapters.datasets.eicu_tables import missing_tables
-from fhir_adapters.datasets.labelled import DataSetError, LabelledChart
+from fhir_adapters.datasets.labelled import LabelledChart
+from fhir_adapters.errors import DataSetError
 from fhir_adapters.record_builder import build_record
 from model.record import PatientRecord
 from tests.fhir_adapters.eicu_world import (

@@ -10,8 +10,9 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_adapters.codes import variable_for
-from fhir_adapters.datasets.labelled import DataSetError, LabelledChart
+from fhir_adapters.datasets.labelled import LabelledChart
 from fhir_adapters.datasets.physionet2012 import ADMISSION, read_physionet2012
+from fhir_adapters.errors import DataSetError
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "physionet2012"
 HEADER = "RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death"

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
-from fhir_adapters.datasets.labelled import DataSetError
 from fhir_adapters.datasets.wearable import START, read_stress_predict
+from fhir_adapters.errors import DataSetError
 from fhir_adapters.record_builder import build_record
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "wearable-stress-predict"
