@@ -59,7 +59,9 @@ _LINES = _HEADINGS | frozenset(
         "ul",
     ]
 )
+_ITEMS = frozenset({"item", "li"})
 _BAR = " | "
+_BULLET = "‣ "  # tells later steps that no line runs on into this one
 _NO_ATTRIBUTES: Mapping[str, str | None] = {}
 
 
@@ -77,12 +79,14 @@ class _Flow:
 
     lines: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    bullet: str = ""  # of the line being collected
 
     def end_line(self) -> None:
         line = " ".join("".join(self.words).split())
         self.words.clear()
         if line:
-            self.lines.append(line)
+            self.lines.append(self.bullet + line)
+            self.bullet = ""
 
 
 @dataclass(slots=True)
@@ -116,6 +120,8 @@ class Renderer:
             return
         if tag in _LINES or self._every_element_a_line:
             self._flows[-1].end_line()
+        if len(self._flows) == 1:
+            self._flows[0].bullet = _BULLET if tag in _ITEMS else self._flows[0].bullet
         if tag in ("td", "th") and self._tables:
             cell = _Cell(tag == "th" or self._tables[-1].in_head)
             self._tables[-1].cells.append(cell)
@@ -146,6 +152,8 @@ class Renderer:
             self._open_section()
         if tag in _LINES or self._every_element_a_line:
             self._flows[-1].end_line()
+        if tag in _ITEMS and len(self._flows) == 1:
+            self._flows[0].bullet = ""
         if tag in ("td", "th") and self._tables and len(self._flows) > 1:
             self._flows.pop().end_line()
         elif tag == "tr" and self._tables:

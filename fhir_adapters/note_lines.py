@@ -43,6 +43,7 @@ _LINKS = frozenset({"and", "or", "with", "of", "to", "in", "for", "at", "by", "b
 
 
 BAR = " | "
+BULLET = "‣ "  # before items of lists in markup; some are headings with their text
 _EMPTY_BOX = re.compile(r"(?:\[[ _]?\]|[☐▢□◻])\s*")
 _FULL_BOX = re.compile(r"(?:\[[xX]\]|[☑☒✓✔■])\s*")
 _BLANK_FIELD = re.compile(r"_{3,}")
@@ -61,7 +62,7 @@ def paragraphs(text: str, section: str = "", *, wrapped: bool = True) -> Iterato
             heading = None
             if BAR not in line:
                 capitals_count = position == 0 and line.isupper() and not is_shouting(text)
-                heading = heading_line(line, capitals_count=capitals_count) or inline_heading(line)
+                heading = _heading(line, capitals_count=capitals_count)
             if heading is None:
                 yield _paragraph(line, title)
                 unused = None
@@ -76,6 +77,11 @@ def paragraphs(text: str, section: str = "", *, wrapped: bool = True) -> Iterato
         yield Paragraph(unused.title, section)
 
 
+def _heading(line: str, *, capitals_count: bool) -> Heading | None:
+    bare = line.removeprefix(BULLET)
+    return heading_line(bare, capitals_count=capitals_count) or inline_heading(bare)
+
+
 def joined_titles(outer: str, title: str) -> str:
     """Return "Hospital course – Imaging" for a heading inside a section."""
     return f"{outer} – {title}" if outer and outer.lower() != title.lower() else title
@@ -84,13 +90,15 @@ def joined_titles(outer: str, title: str) -> str:
 def _paragraph(line: str, section: str) -> Paragraph:
     if "___" in line:
         line = _BLANK_FIELD.sub("", line)
+    bulleted, line = line.startswith(BULLET), line.removeprefix(BULLET)
     if BAR in line:
         return Paragraph(line, section, is_row=True)
     empty = None if line[:1].isalnum() else _EMPTY_BOX.match(line)
     if empty:
         return Paragraph(line[empty.end() :], section, is_unchecked=True)
     item = _FULL_BOX.match(line) or _ITEM.match(line)
-    return Paragraph(line[item.end() :] if item else line, section, is_item=item is not None)
+    text = line[item.end() :] if item else line
+    return Paragraph(text, section, is_item=bulleted or item is not None)
 
 
 def _blocks(text: str) -> Iterator[list[str]]:

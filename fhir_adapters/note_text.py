@@ -32,11 +32,14 @@ _MAX_TITLE_CHARS = 80
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """Text under one heading. ``wrapped``: its line ends may be those of a narrow page."""
+    """Text under one heading. ``wrapped``: its line ends may be those of a narrow page.
+
+    So may those of markup: systems send <pre>, <br/> or a <div> for each line of a narrow page.
+    """
 
     text: str
     section: str = ""
-    wrapped: bool = False
+    wrapped: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def read_xhtml(div: str, section: str = "") -> NoteText:
 
 def bounded(text: str, section: str) -> NoteText:
     """Return plain text that an element of a resource holds, cleaned and cut like any other."""
-    return _bounded(NoteText((TextBlock(text, section, wrapped=True),)))
+    return _bounded(NoteText((TextBlock(text, section),)))
 
 
 _BINARY_FORMATS = (
@@ -114,8 +117,7 @@ def _read_unpacked(data: bytes, content_type: str, *, allow_pdf: bool) -> NoteTe
     if called_markup or _XML_START.match(text):
         return _read_xml(data, content_type, allow_pdf=allow_pdf)
     if _HTML_INSIDE.search(text):  # plain text that somebody decorated: its line ends count too
-        page = _read_html(f"<pre>{text}</pre>", "")
-        return NoteText(tuple(replace(block, wrapped=True) for block in page.blocks))
+        return _read_html(f"<pre>{text}</pre>", "")
     return _read_plain(text, cut=len(data) > _MAX_TEXT_BYTES)
 
 
@@ -127,7 +129,7 @@ def _read_plain(text: str, *, cut: bool) -> NoteText:
     if _ENTITY.search(text):
         text = html.unescape(text)
     doubts = (_cut_doubt(),) if cut and len(text) <= MAX_NOTE_CHARS else ()
-    return NoteText((TextBlock(text, wrapped=True),), doubts)
+    return NoteText((TextBlock(text),), doubts)
 
 
 def _read_html(page: str, section: str) -> NoteText:
@@ -155,7 +157,7 @@ def _read_pdf(data: bytes, *, allow_pdf: bool) -> NoteText:
     except ValueError as exc:
         raise UnreadableText("pdf", str(exc)) from exc
     doubts = (("pdf", pdf.doubt),) if pdf.doubt else ()
-    return NoteText((TextBlock(pdf.text, wrapped=True),), doubts)
+    return NoteText((TextBlock(pdf.text),), doubts)
 
 
 def _read_xml(data: bytes, content_type: str, *, allow_pdf: bool) -> NoteText:
@@ -187,7 +189,7 @@ def _ccda_text(document: XmlDocument, *, allow_pdf: bool) -> NoteText:
     media_type, text = body
     if media_type.endswith("base64"):
         return _read_unpacked(decode_base64(text), media_type, allow_pdf=allow_pdf)
-    return NoteText((TextBlock(text, wrapped=True),))
+    return NoteText((TextBlock(text),))
 
 
 def _blocks(sections: Iterable[MarkupSection], outer: str) -> Iterable[TextBlock]:

@@ -15,6 +15,7 @@ from fhir_adapters import pdf_text
 from fhir_adapters.attachments import UnreadableText
 from fhir_adapters.charsets import clean
 from fhir_adapters.note_text import MAX_NOTE_CHARS, NoteText, read_text, read_xhtml
+from fhir_adapters.sentences import split_sentences
 from tests.fhir_adapters.note_world import encoded
 
 WORDS = "Temperatur 38°, Übelkeit"
@@ -36,8 +37,9 @@ RTF = rb"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0 Arial;}}\f0 Cough is \b better\b0.
 
 
 def lines(text: NoteText) -> list[str]:
-    """Return all lines of all blocks."""
-    return [line for block in text.blocks for line in block.text.split("\n") if line.strip()]
+    """Return all lines of all blocks, without the marks of list items."""
+    found = [line for block in text.blocks for line in block.text.split("\n")]
+    return [line.removeprefix("‣ ") for line in found if line.strip()]
 
 
 def pdf(*pages: str) -> bytes:
@@ -211,7 +213,55 @@ def test_table_rows_become_lines(table: str, expected: list[str]) -> None:
 
 def test_a_narrative_stands_under_its_section() -> None:
     (block,) = read_xhtml('<div xmlns="x"><p>Stable.</p></div>', "Course").blocks
-    assert (block.section, block.text, block.wrapped) == ("Course", "Stable.", False)
+    assert (block.section, block.text, block.wrapped) == ("Course", "Stable.", True)
+
+
+WRAPPED = """The patient is a 66 year old man who was admitted with septic shock. He has no
+fever, chills, nausea or vomiting. CT of the abdomen showed no evidence of
+abscess or perforation."""
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        f"<html><body><pre>{WRAPPED}</pre></body></html>",
+        "<html><body><p>" + WRAPPED.replace("\n", "<br/>\n") + "</p></body></html>",
+        "<html><body><div>" + WRAPPED.replace("\n", "</div><div>") + "</div></body></html>",
+        r"{\rtf1\ansi " + WRAPPED.replace("\n", "\\par\n") + "}",
+        CDA.replace("<list>", WRAPPED.replace("\n", "<br/>") + "<list>"),
+    ],
+)
+def test_lines_that_a_narrow_page_broke_are_joined_in_markup_too(markup: str) -> None:
+    found = sentences_of(read_text(markup.encode(), "text/html"))
+    assert ("He has no fever, chills, nausea or vomiting.", True) in found
+    assert ("CT of the abdomen showed no evidence of abscess or perforation.", True) in found
+
+
+def test_items_of_a_list_and_rows_are_not_joined() -> None:
+    items = ["acetaminophen 650 mg every six hours as needed, without", "lisinopril 10 mg daily"]
+    rows = "".join(f"<tr><td>{name}</td><td>daily and</td></tr>" for name in ("aspirin", "iron"))
+    listed = "".join(f"<li>{item}</li>" for item in items)
+    page = f"<ul>{listed}</ul><table>{rows}</table><ul><li>Plan:</li><li>[ ] dialysis</li></ul>"
+    (block,) = read_text(page.encode(), "text/html").blocks
+    found = split_sentences(block.text, block.section, wrapped=block.wrapped)
+    rest = [items[1], "aspirin | daily and", "iron | daily and", "dialysis"]
+    assert [one.text for one in found[-4:]] == rest
+    assert (found[-1].section, found[-1].hypothetical) == ("Plan", True)
+
+
+def test_items_of_a_list_in_markup_are_denied_by_the_line_before_it() -> None:
+    page = "<p>Denies:</p><ul><li>chest pain</li><li>fever</li></ul><p>Has a cough.</p>"
+    found = sentences_of(read_text(page.encode(), "text/html"))
+    assert found[-3:] == [("chest pain", True), ("fever", True), ("Has a cough.", False)]
+
+
+def sentences_of(text: NoteText) -> list[tuple[str, bool]]:
+    """Return each sentence and whether it is negated."""
+    return [
+        (one.text, one.negated)
+        for block in text.blocks
+        for one in split_sentences(block.text, block.section, wrapped=block.wrapped)
+    ]
 
 
 # C-CDA ---------------------------------------------------------------------------------------
@@ -223,7 +273,7 @@ def test_ccda_sections_keep_titles_and_tables_become_lines() -> None:
         ("PROBLEMS", "Problem: Asthma | Status: Active\nProblem: Gout"),
         (
             "History of present illness",
-            "Cough for three days.\nSeen today.\nafebrile\neating",
+            "Cough for three days.\nSeen today.\n‣ afebrile\n‣ eating",
         ),
         ("History of present illness", "Inner text."),
     ]
