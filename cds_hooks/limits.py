@@ -43,6 +43,7 @@ _LEFT_OUT = {
 }
 _REMARKS = {
     "comparator": "given as above or below a limit",
+    "contradiction": "of two devices that contradict each other",
     "ended": "of an encounter that has ended",
     "hash": "that may be damaged",
     "pdf": "read from a PDF with doubts",

@@ -3,8 +3,9 @@
 Artefacts are judged within one device: two sensors of one patient differ by more than the signal
 of one of them jumps, and neither is an artefact of the other. Where two devices contradict each
 other at the same time, FHIR does not say which of them is displaced, and a series that went from
-one to the other would show a trend that nobody has. So the one that recorded in more minutes is
-the series, and the other is left out whole, with a sentence: a hand-over is such a jump, too.
+one to the other would show a trend that nobody has. So where one recorded clearly longer it is the
+series, and the other is left out whole, with a sentence: a hand-over is such a jump, too. Where
+neither did, any choice might hide the right one: both are read, with a remark.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ from fhir_adapters.traces import (
     contradict,
     joined,
     length_rank,
+    minutes_of,
     sources_of,
     trace_of,
 )
 from model.record import DeviceSeries
+
+CLEARLY_LONGER = 2  # times as many minutes with a point
 
 
 class ChannelCollector:
@@ -148,17 +152,21 @@ def _series(
 def _in_agreement(
     traces: Iterable[Trace], sources: Sequence[str], variable: Variable, log: ReadingLog
 ) -> list[Trace]:
-    """Return the traces that do not contradict one that recorded longer, and report the others."""
+    """Return the traces without those that contradict a clearly longer one, which are reported."""
     kept: list[Trace] = []
     for trace in sorted(traces, key=length_rank):
         against = next((one for one in kept if contradict(one, trace, variable)), None)
-        if against is None:
-            kept.append(trace)
-        else:
-            label = against.recordings[0].device.label
-            other = label if label.startswith("Device/") else "another device"
+        label = against.recordings[0].device.label if against is not None else ""
+        other = label if label.startswith("Device/") else "another device"
+        if against is not None and minutes_of(against) >= CLEARLY_LONGER * minutes_of(trace):
             sentence = f"points of {variable.name} contradict {other}, which recorded longer"
             _report(trace.source_index, sources, sentence, log)
+            continue
+        kept.append(trace)
+        if against is not None:
+            source = sources[int(trace.source_index.min())]
+            sentence = f"{variable.name} of its device contradicts {other}, both are read"
+            log.remark(source, "contradiction", sentence)
     return kept
 
 

@@ -107,11 +107,16 @@ def _sorted_once(trace: Trace) -> Trace:
     )
 
 
+def minutes_of(trace: Trace) -> int:
+    """Return in how many minutes the device recorded a point that is no artefact."""
+    return len(np.unique(trace.clean().times_s // 60))
+
+
 def length_rank(trace: Trace) -> tuple[int, float, str]:
     """Rank by minutes with a point, longest first, then the latest; names only break a tie."""
     times_s = trace.clean().times_s
     last_s = float(times_s[-1]) if len(times_s) else 0.0
-    return -len(np.unique(times_s // 60)), -last_s, trace.recordings[0].device.identity
+    return -minutes_of(trace), -last_s, trace.recordings[0].device.identity
 
 
 def contradict(longer: Trace, trace: Trace, variable: Variable) -> bool:

@@ -413,11 +413,11 @@ def test_an_artefact_that_comes_twice_is_one_in_both_forms() -> None:
     ],
 )
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_two_devices_that_contradict_each_other_the_longer_recording_counts(
+def test_of_two_devices_that_contradict_each_other_a_clearly_longer_recording_counts(
     code: str, unit: str, right: float, wrong: float, channel: str, order: int
 ) -> None:
     monitor = by_device("monitor", around(right), code, unit)
-    wrist = by_device("wrist", around(wrong, 50), code, unit, HALF)
+    wrist = by_device("wrist", around(wrong, 30), code, unit, HALF)
     record = read(*[monitor, wrist][::order])
     one = series(record, channel)
     assert (len(one.values), one.device) == (60, "Device/monitor")
@@ -425,7 +425,7 @@ def test_of_two_devices_that_contradict_each_other_the_longer_recording_counts(
     assert left_out(record) == [
         (
             "artefact",
-            f"Observation/wrist: 50 points of {channel} contradict Device/monitor, "
+            f"Observation/wrist: 30 points of {channel} contradict Device/monitor, "
             "which recorded longer",
         )
     ]
@@ -434,9 +434,23 @@ def test_of_two_devices_that_contradict_each_other_the_longer_recording_counts(
 def test_a_device_that_contradicts_is_left_out_also_where_the_other_is_silent() -> None:
     """Else the hand-over from one to the other would be a trend that nobody has."""
     monitor = by_device("monitor", around(128, 60), "8867-4", "/min")
-    late = by_device("wrist", around(72, 50), "8867-4", "/min", "2026-03-02T09:40:00.500Z")
+    late = by_device("wrist", around(72, 30), "8867-4", "/min", "2026-03-02T09:50:00.500Z")
     one = series(read(monitor, late))
     assert one.values.min() > 120
+
+
+def test_where_neither_of_two_contradicting_devices_recorded_longer_both_are_read() -> None:
+    """Half a second more is no reason to take the wrist's word against the monitor's."""
+    monitor = by_device("monitor", around(128), "8867-4", "/min")
+    wrist = by_device("wrist", around(72), "8867-4", "/min", HALF)
+    record = read(monitor, wrist)
+    assert (len(series(record).values), left_out(record)) == (120, [])
+    assert [(line.reason, line.sentence) for line in record.report.remarks] == [
+        (
+            "contradiction",
+            "Observation/monitor: heart_rate of its device contradicts Device/wrist, both are read",
+        )
+    ]
 
 
 def test_devices_that_follow_each_other_contradict_nothing() -> None:
@@ -450,7 +464,7 @@ def test_devices_are_told_apart_by_their_identifiers_too() -> None:
         return {"identifier": {"system": "urn:x", "value": value}}
 
     monitor = by_device("monitor", "110 108 " * 30, "8867-4", "/min")
-    wrist = by_device("wrist", "66 68 " * 30, "8867-4", "/min", HALF)
+    wrist = by_device("wrist", "66 68 " * 15, "8867-4", "/min", HALF)
     record = read({**monitor, "device": named("1")}, {**wrist, "device": named("2")})
     assert len(series(record).values) == 60
     assert "contradict another device" in left_out(record)[0][1]
