@@ -25,6 +25,7 @@ class Effect(Enum):
     NEGATES_BEFORE = "what precedes is absent, or what follows if nothing precedes: negative"
     NEGATES_BESIDE = "what follows is absent, or what precedes if nothing follows: denies"
     HISTORICAL_AFTER = "what follows is past: history of"
+    HISTORICAL_EVENT = "what follows, but not what came of it, is past: s/p"
     HISTORICAL_BEFORE = "what precedes is past, or what follows if nothing precedes: resolved"
     HISTORICAL_CLAUSE = "the whole clause is past: years ago"
     FAMILY_AFTER = "what follows is about relatives: family history of"
@@ -87,6 +88,7 @@ STATES = _words_of("state")  # no item of a list of denied findings holds one of
 STATES_AFTER = _words_of("state_after")  # nor one of these but as its first word: "cold sweats"
 SUBJECTS = _words_of("subject")  # begin a new statement after a comma: "no cough, pupils fixed"
 DONE = _words_of("done")  # after "not" they deny what precedes: "heparin not given"
+OF_PROCEDURE = _words_of("of_procedure")  # "s/p PCI with stent": the stent is part of it
 SYMPTOMS_IN_ING = _words_of("symptom_in_ing")  # "no vomiting, wheezing"; but "no pain, walking"
 CARRIERS = _words_of("carrier")  # carry no finding; a piece of only these joins its neighbour
 

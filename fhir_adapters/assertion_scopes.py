@@ -10,6 +10,7 @@ from fhir_adapters.assertion_cues import (
     DONE,
     ENDS,
     HAS_DISEASE,
+    OF_PROCEDURE,
     RELATIVES,
     SUBJECTS,
     Effect,
@@ -49,6 +50,7 @@ _BEFORE_ADJECTIVE = frozenset(
         *("has", "have", "had", "having", "show", "shows", "showed", "showing", "revealed"),
     }
 )
+_CONSEQUENCES = frozenset({"with", "complicated", "requiring"})
 _FOR_WITHIN = 8  # words between "call" and its "for"
 _INTRODUCES_CONDITION = frozenset({"for", "with", "if", "when", "under", "below"})
 
@@ -85,6 +87,8 @@ class Scopes(Reach):
             self._mark_beside(NEGATED, cue, _NOT)
         elif effect is Effect.HISTORICAL_AFTER:
             self._mark(HISTORICAL, cue.start, self.end(cue.end, _PAST))
+        elif effect is Effect.HISTORICAL_EVENT:
+            self._mark(HISTORICAL, cue.start, self._event_end(cue.end))
         elif effect is Effect.HISTORICAL_BEFORE:
             self._mark_before(HISTORICAL, cue, _PAST)
         elif effect is Effect.HISTORICAL_CLAUSE:
@@ -112,6 +116,14 @@ class Scopes(Reach):
     def _mark(self, flag: int, start: int, end: int) -> None:
         for position in range(start, end):
             self.flags[position] |= flag
+
+    def _event_end(self, start: int) -> int:
+        """Return the end of "CABG" in "s/p CABG with hypotension", of what is there now."""
+        end = self.end(start, _PAST)
+        for position in range(start + 1, self.clause_end(start, _PAST)):
+            if self.words[position] in _CONSEQUENCES:
+                return end if OF_PROCEDURE.intersection(self.words[position:end]) else position
+        return end
 
     def _denies_subject(self, cue: FoundCue) -> bool:
         """Whether "not" speaks of the subject too: "lactate is not high"; not "COPD not on oxygen".

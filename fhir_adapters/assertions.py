@@ -45,6 +45,11 @@ _FLAG_OF_STATUS = {
     "ruled out": NEGATED,
     "planned": HYPOTHETICAL,
 }
+# A concern is completed when it is over; a procedure or immunization, when it was done.
+_CONCERN_COMPLETED = re.compile(
+    r"(?:concern|problem|condition)s?: .*\bstatus: completed\b", re.IGNORECASE
+)
+_RESOLVED_ON = re.compile(r"\bonset [^();]*; ?resolution \w", re.IGNORECASE)  # in C-CDA lists
 _FLAG_OF_HEADING = {
     "": 0,
     "historical": HISTORICAL,
@@ -71,7 +76,7 @@ def assert_sentence(text: str, section: str = "", *, year: int = MAXYEAR) -> tup
 
     Bare years before ``year``, that of the note, date an event to the past.
     """
-    base = _section_flags(section)
+    base = _section_flags(section) | (HISTORICAL if _RESOLVED_ON.search(text) else 0)
     words = [word.lower() for word in TOKEN.findall(text.replace("’", "'"))]
     minus_signs: frozenset[int] = frozenset()
     if not _DASHES.isdisjoint(words):
@@ -108,7 +113,8 @@ def assert_row(text: str, section: str = "") -> Sentence:
     """
     status = _STATUS_CELL.search(text)
     word = status.group(1).lower() if status else ""
-    return _sentence(text, section, _section_flags(section) | _FLAG_OF_STATUS.get(word, 0))
+    flags = HISTORICAL if _CONCERN_COMPLETED.match(text) else _FLAG_OF_STATUS.get(word, 0)
+    return _sentence(text, section, _section_flags(section) | flags)
 
 
 def not_asserted(sentence: Sentence) -> Sentence:

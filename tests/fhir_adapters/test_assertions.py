@@ -203,6 +203,47 @@ def test_a_list_of_denied_findings_goes_on_over_its_commas(text: str) -> None:
     assert letters(text) == [(text, "N")]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In the past 24 hours urine output 100 mL.",
+        "Past 24 hours: fever to 39, three pressors.",
+        "For the past 3 days he has had rigors.",
+        "In the past few hours he became hypotensive.",
+        "A 72 years-old man with septic shock.",
+        "9 months old infant with fever.",
+        "72-y-old man with pneumonia.",
+    ],
+)
+def test_an_age_and_the_last_hours_are_not_the_past(text: str) -> None:
+    assert letters(text) == [(text, "")]
+
+
+@pytest.mark.parametrize(
+    ("past", "present"),
+    [
+        ("H/o CHF", "and is in cardiogenic shock."),
+        ("s/p CABG", "with hypotension requiring pressors."),
+        ("s/p exploratory laparotomy", "complicated by septic shock."),
+        ("Status post fall", "with subdural hematoma."),
+    ],
+)
+def test_what_came_of_the_past_is_present(past: str, present: str) -> None:
+    assert letters(f"{past} {present}") == [(past, "H"), (present, "")]
+
+
+@pytest.mark.parametrize(
+    "text", ["s/p PCI with stent to the LAD", "s/p PTCA, with stent placement.", "s/p CABG 2009."]
+)
+def test_parts_of_a_past_procedure_are_past(text: str) -> None:
+    assert letters(text) == [(text, "H")]
+
+
+def test_a_problem_with_a_date_of_resolution_is_past() -> None:
+    text = "Pneumonia (onset Mar 10, 1998; resolution Mar 16, 1998)"
+    assert letters(text) == [(text, "H")]
+
+
 def test_pieces_together_hold_all_words() -> None:
     for half in ("develop", "held-out"):
         for label in read_labels(half):

@@ -83,6 +83,20 @@ def test_a_table_row_is_flagged_by_its_status_not_by_words_in_cells() -> None:
     assert not any(row.hypothetical for row in rows)
 
 
+def test_a_concern_is_over_when_it_is_completed_other_things_were_done() -> None:
+    rows = split_sentences(
+        "Concern: Pneumonia | Status: Completed\nVaccine: Tetanus | Status: Completed"
+    )
+    assert [row.historical for row in rows] == [True, False]
+
+
+def test_resolved_concerns_of_a_problem_list_are_past() -> None:
+    text = "Active Concerns\nAsthma\nResolved Concerns\nPneumonia"
+    active, resolved = split_sentences(text, "PROBLEMS", wrapped=False)
+    assert (active.historical, resolved.historical) == (False, True)
+    assert resolved.section == "PROBLEMS – Resolved Concerns"
+
+
 def test_no_word_of_a_note_is_lost() -> None:
     note = "\n".join(case["text"] for case in CASES if "sections" not in case)
     kept = " ".join(f"{one.section} {one.text}" for one in split_sentences(note))
