@@ -28,12 +28,17 @@ _VERB = re.compile(
 )
 
 
+_HOURS = re.compile(r"\d{1,2}[ -]?(?:h|hrs?|hours?|days?)\b", re.IGNORECASE)  # "24 hour events:"
+
+
 def _read_headings() -> dict[str, str]:
     text = files("fhir_adapters").joinpath("note_headings.csv").read_text(encoding="utf-8")
     return {row["heading"]: row["assertion"] for row in csv.DictReader(text.splitlines())}
 
 
-_KNOWN = _read_headings()
+_ROWS = _read_headings()
+_LABELS = frozenset(heading for heading, assertion in _ROWS.items() if assertion == "label")
+_KNOWN = {heading: assertion for heading, assertion in _ROWS.items() if assertion != "label"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def _stands_alone(words: str) -> bool:
     return (
         bool(words.strip())
         and len(words.split()) <= _MAX_HEADING_WORDS
-        and (words.lstrip()[0].isupper() or _is_known(words))
+        and (words.lstrip()[0].isupper() or _HOURS.match(words.lstrip()) or _is_known(words))
         and not _SENTENCE_INSIDE.search(words.replace(",", "") if words.isupper() else words)
         and ": " not in words
         and not _VERB.search(words)
@@ -100,6 +105,16 @@ def _stands_alone(words: str) -> bool:
 def assertion_of_heading(title: str) -> str:
     """Return what a heading says of all that stands under it: "historical", ..., or ""."""
     return _KNOWN.get(_normal(title), "")
+
+
+def has_assertion(section: str) -> bool:
+    """Whether a title of "Hospital course – Family history" flags what stands under it."""
+    return any(assertion_of_heading(title) for title in section.split("–"))
+
+
+def is_label(words: str) -> bool:
+    """Whether words before a colon name a system or test: no heading, but no history either."""
+    return _normal(words) in _LABELS
 
 
 def _is_known(words: str) -> bool:

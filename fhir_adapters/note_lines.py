@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fhir_adapters.note_headings import Heading, heading_line, inline_heading, is_shouting
+from fhir_adapters.note_sections import OpenSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,9 @@ def paragraphs(text: str, section: str = "", *, wrapped: bool = True) -> Iterato
 
     Where the text stands under a heading already, headings inside it are added to that one.
     """
-    title = section
+    place = OpenSection(section)
     unused: Heading | None = None
+    last = ""
     for block in _blocks(text):
         width = max(map(len, block)) if wrapped else 0
         for position, line in enumerate(_joined(block, width)):
@@ -64,14 +66,16 @@ def paragraphs(text: str, section: str = "", *, wrapped: bool = True) -> Iterato
                 capitals_count = position == 0 and line.isupper() and not is_shouting(text)
                 heading = _heading(line, capitals_count=capitals_count)
             if heading is None:
-                yield _paragraph(line, title)
-                unused = None
+                gap = position == 0 or BAR in last or last.startswith(BULLET)
+                yield _paragraph(line, place, after_gap=gap)
+                unused, last = None, line
                 continue
             if unused is not None and not unused.known:
                 yield Paragraph(unused.title, section)
-            title, unused = joined_titles(section, heading.title), heading
+            place.open(heading)
+            unused, last = heading, ""
             if heading.rest:
-                yield Paragraph(heading.rest, title)
+                yield Paragraph(heading.rest, place.title)
                 unused = None
     if unused is not None and not unused.known:
         yield Paragraph(unused.title, section)
@@ -79,26 +83,22 @@ def paragraphs(text: str, section: str = "", *, wrapped: bool = True) -> Iterato
 
 def _heading(line: str, *, capitals_count: bool) -> Heading | None:
     bare = line.removeprefix(BULLET)
+    capitals_count = capitals_count and bare is line  # "COPD" in a list is an item
     return heading_line(bare, capitals_count=capitals_count) or inline_heading(bare)
 
 
-def joined_titles(outer: str, title: str) -> str:
-    """Return "Hospital course – Imaging" for a heading inside a section."""
-    return f"{outer} – {title}" if outer and outer.lower() != title.lower() else title
-
-
-def _paragraph(line: str, section: str) -> Paragraph:
+def _paragraph(line: str, place: OpenSection, *, after_gap: bool) -> Paragraph:
     if "___" in line:
         line = _BLANK_FIELD.sub("", line)
     bulleted, line = line.startswith(BULLET), line.removeprefix(BULLET)
     if BAR in line:
-        return Paragraph(line, section, is_row=True)
+        return Paragraph(line, place.place(line, listed=True, after_gap=after_gap), is_row=True)
     empty = None if line[:1].isalnum() else _EMPTY_BOX.match(line)
-    if empty:
-        return Paragraph(line[empty.end() :], section, is_unchecked=True)
-    item = _FULL_BOX.match(line) or _ITEM.match(line)
+    item = empty or _FULL_BOX.match(line) or _ITEM.match(line)
     text = line[item.end() :] if item else line
-    return Paragraph(text, section, is_item=bulleted or item is not None)
+    is_item = bulleted or item is not None
+    title = place.place(text, listed=is_item, after_gap=after_gap)
+    return Paragraph(text, title, is_unchecked=empty is not None, is_item=is_item and empty is None)
 
 
 def _blocks(text: str) -> Iterator[list[str]]:

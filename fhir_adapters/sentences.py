@@ -14,8 +14,9 @@ from datetime import MAXYEAR
 from functools import lru_cache
 
 from fhir_adapters.assertions import assert_row, assert_sentence, not_asserted
-from fhir_adapters.note_headings import inline_heading
-from fhir_adapters.note_lines import Paragraph, joined_titles, paragraphs
+from fhir_adapters.note_headings import has_assertion, inline_heading, is_label
+from fhir_adapters.note_lines import Paragraph, paragraphs
+from fhir_adapters.note_sections import joined_titles, label_of, present_title
 from fhir_adapters.sentence_ends import sentences_of
 from model.record import Sentence
 
@@ -71,8 +72,15 @@ def plain_sentences(text: str, section: str = "", *, wrapped: bool = True) -> It
             if inside is not None:
                 heading = joined_titles(section, inside.title)
                 sentence = inside.rest
+            elif sentence != paragraph.text and _is_present(sentence, heading):
+                heading = present_title(section)
             if sentence:
                 yield replace(paragraph, text=sentence, section=heading)
+
+
+def _is_present(sentence: str, heading: str) -> bool:
+    """Whether a section of the past has ended on its line: "PMH: gout. Neuro: sedated."."""
+    return has_assertion(heading) and is_label(label_of(sentence))
 
 
 def _asserted(plain: Paragraph, year: int) -> tuple[Sentence, ...]:

@@ -67,6 +67,59 @@ Discharge"""
     ]
 
 
+@pytest.mark.parametrize(
+    ("note", "flagged", "present"),
+    [
+        (
+            "PMH: HTN, DM, CHF\nNeuro: sedated\nCV: hypotensive on norepinephrine",
+            ["HTN, DM, CHF"],
+            ["Neuro: sedated", "CV: hypotensive on norepinephrine"],
+        ),
+        ("PMHx: HTN\n\n24 hour events:\n- Febrile to 39.1", ["HTN"], ["Febrile to 39.1"]),
+        (
+            "Past Medical History:\n- COPD\n\nPatient was intubated.\n\nDoor code: 3",
+            ["COPD"],
+            ["Patient was intubated.", "Door code: 3"],
+        ),
+        (
+            "FH: father with MI\nSocial: lives alone\nLungs: crackles",
+            ["father with MI"],
+            ["Social: lives alone", "Lungs: crackles"],
+        ),
+        ("Return precautions: fever\nNeuro: obtunded", ["fever"], ["Neuro: obtunded"]),
+        ("PMH: gout. Neuro: sedated. Intubated.", ["gout."], ["Neuro: sedated.", "Intubated."]),
+        ("Past Medical History:\nasthma\nNeuro: sedated", ["asthma"], ["Neuro: sedated"]),
+        ("PMH:\nCardiac: CAD\nGI: GERD", ["Cardiac: CAD", "GI: GERD"], []),
+        (
+            "Family History:\nMother: asthma\nUncle: lymphoma",
+            ["Mother: asthma", "Uncle: lymphoma"],
+            [],
+        ),
+        ("Past Medical History:\n\nasthma\n\ngout", ["asthma", "gout"], []),
+    ],
+)
+def test_a_section_of_the_past_ends_where_something_else_begins(
+    note: str, flagged: list[str], present: list[str]
+) -> None:
+    found = split_sentences(note)
+    is_flagged = {one.text: one.historical or one.family or one.hypothetical for one in found}
+    assert is_flagged == dict.fromkeys(flagged, True) | dict.fromkeys(present, False)
+
+
+def test_what_follows_a_section_of_the_past_stands_under_the_outer_heading() -> None:
+    found = split_sentences("PMH: gout\nNeuro: sedated", "Course", wrapped=False)
+    assert [one.section for one in found] == ["Course – PMH", "Course"]
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["Problem: COPD | Year: 2010", "‣ COPD"],
+)
+def test_a_section_of_the_past_ends_after_its_table_or_list_in_markup(between: str) -> None:
+    past, present = split_sentences(f"{between}\nPatient was intubated.", "Past medical history")
+    assert (past.historical, present.historical, present.section) == (True, False, "")
+
+
 def test_an_unchecked_box_is_not_asserted() -> None:
     checked, unchecked = split_sentences("☑ Do intubate\n☐ Dialysis")
     assert (checked.hypothetical, unchecked.hypothetical) == (False, True)
