@@ -74,7 +74,7 @@ def _derivatives(design: Floats, targets: Floats, coefficients: Floats) -> tuple
 
 def _solved(information: Floats, gradient: Floats) -> Floats:
     try:
-        return np.linalg.solve(information, gradient)
+        return np.asarray(np.linalg.solve(information, gradient), np.float64)
     except np.linalg.LinAlgError as exc:
         raise NoLine("the likelihood is flat in one direction") from exc
 

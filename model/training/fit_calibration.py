@@ -44,9 +44,10 @@ def fit_calibration(
         slope, intercept = _line(outcomes, logits)
     except NoLine as exc:
         raise CalibrationError(f"calibration slope on {len(outcomes)} cases: {exc}") from exc
-    if not FLATTEST <= slope <= STEEPEST:
+    judged = _judged_slope(outcomes, logits, slope)
+    if not FLATTEST <= judged <= STEEPEST:
         raise CalibrationError(
-            f"calibration slope {slope:.2f} on {len(outcomes)} cases with "
+            f"calibration slope {judged:.2f} on {len(outcomes)} cases with "
             f"{int(outcomes.sum())} events: expected {FLATTEST} to {STEEPEST}"
         )
     by_pattern = {
@@ -54,6 +55,21 @@ def fit_calibration(
         for name, rows in _large_patterns(outcomes, patterns)
     }
     return Calibration(_map(outcomes, slope, intercept), by_pattern)
+
+
+def _judged_slope(outcomes: Floats, logits: Floats, slope: float) -> float:
+    """Return the slope that says whether the network is of use.
+
+    Platt's targets flatten it where few cases are told apart by large logits. That is what so few
+    cases allow to be said, and no fault of the network: the slope of the outcomes themselves is
+    above, or has no limit.
+    """
+    if not 0 < slope < FLATTEST:
+        return slope
+    try:
+        return min(logistic_line(outcomes, logits).slope, STEEPEST)
+    except NoLine:  # told apart wholly, and the right way round
+        return STEEPEST
 
 
 def _pattern_map(outcomes: Floats, logits: Floats) -> LogitMap:

@@ -161,6 +161,17 @@ def test_logits_far_from_the_outcomes_are_refused_with_their_own_slope(slope, sp
             fit_calibration(outcomes, logits, np.full(1000, "device"))
 
 
+def test_large_logits_that_tell_few_cases_apart_are_used_and_flattened():
+    """Five events of fifteen cannot prove 99 %: at most Platt's 6/7 and 1/12 are said."""
+    outcomes = np.repeat([0.0, 1.0], [10, 5])
+    logits = np.where(outcomes == 1, 15.0, -12.0) + np.linspace(-2, 2, 15)
+    pooled = fit_calibration(outcomes, logits, np.full(15, "structured")).pooled
+    assert pooled.probability(15.0) == pytest.approx(6 / 7, abs=0.05)
+    assert pooled.probability(-12.0) == pytest.approx(1 / 12, abs=0.05)
+    with pytest.raises(CalibrationError, match="calibration slope -0.1"):
+        fit_calibration(1 - outcomes, logits, np.full(15, "structured"))
+
+
 def test_equal_logits_are_refused_and_a_pattern_with_them_has_a_flat_map(timid):
     outcomes, logits = timid
     with pytest.raises(CalibrationError, match="equal"):
