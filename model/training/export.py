@@ -44,7 +44,7 @@ def export_checkpoint(
         tokens=tokens,
         encode_graph=encode_graph(network).SerializeToString(deterministic=True),
         fuse_graph=fuse_graph(network).SerializeToString(deterministic=True),
-        normalisation=normalisation(network),
+        normalisation=normalisation(network, tokens),
         calibration=calibration,
         conformal=conformal,
         applicability=applicability,
@@ -54,12 +54,18 @@ def export_checkpoint(
     save_checkpoint(folder, checkpoint, files, encoder=encoder)
 
 
-def normalisation(network: FusionNetwork) -> dict[str, Any]:
-    """Return the bins of the quantile encodings: lower bounds and widths."""
-    encodings = {"structured": network.structured.encoding, "device": network.device.encoding}
+def normalisation(network: FusionNetwork, tokens: TokenConfig) -> dict[str, Any]:
+    """Return the bins of the quantile encodings, one row a variable or channel.
+
+    Where there is none the network holds a row that nothing uses; it is not written.
+    """
+    encodings = {
+        "structured": (network.structured.encoding, len(tokens.variables)),
+        "device": (network.device.encoding, len(tokens.channels)),
+    }
     return {
-        name: {"low": encoding.low.tolist(), "width": encoding.width.tolist()}
-        for name, encoding in encodings.items()
+        name: {"low": encoding.low[:rows].tolist(), "width": encoding.width[:rows].tolist()}
+        for name, (encoding, rows) in encodings.items()
     }
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import ModelInfo, load_checkpoint, save_checkpoint
+from model.checkpoint import ModelInfo, save_checkpoint
+from model.predictor import load_predictor
 from model.tokens import TokenConfig
 from model.training.card_answers import site_answers
 from model.training.cohort import Cohort
@@ -91,12 +92,13 @@ def ship_with_card(
     settings: TrainingSettings,
     release: Release,
 ) -> None:
-    """Write the checkpoint; ``folder`` appears whole, by way of ``draft``.
+    """Write the checkpoint; ``folder`` appears whole, by way of ``draft``, which has to load.
 
-    Raises CalibrationError where the logits say nothing about the tuning cases.
+    Raises CalibrationError where the logits say nothing about the tuning cases, and ModelError
+    where the service could not load the result.
     """
     ship(draft, trained, training, tuning, settings, replace(release, encoder=None))
-    checkpoint = load_checkpoint(draft)
+    checkpoint = load_predictor(draft, encoder_path=release.encoder).checkpoint
     kept = {name: (draft / name).read_bytes() for name in (WEIGHTS, TRAINING)}
     card = site_card(checkpoint.info, checkpoint.tokens, json.loads(kept[TRAINING]))
     save_checkpoint(folder, replace(checkpoint, model_card=card), kept, encoder=release.encoder)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from onnx import ModelProto
 from rich.console import Console
 
 pytest.importorskip("torch", reason="the extra 'train' is not installed")
@@ -18,10 +20,13 @@ from cds_hooks.cli import main
 from cds_hooks.errors import ResultsUnusable, TrainingImpossible
 from cds_hooks.labelled_records import LeftOut, labelled_records
 from cds_hooks.labels import Label
-from cds_hooks.train_command import CHECKPOINT
+from cds_hooks.train_command import CHECKPOINT, EICU, PHYSIONET
 from fhir_adapters.bulk import write_bulk
+from fhir_adapters.chart import Chart
 from fhir_adapters.record_builder import build_record
+from model.errors import CheckpointIncompatible
 from model.predictor import load_predictor
+from model.training import export as export_module
 from model.training.losses import ConsistencySettings
 from model.training.network import NetworkConfig
 from model.training.settings import TrainingSettings
@@ -98,6 +103,47 @@ def test_a_site_trains_a_model_of_its_own_that_serves(places: SitePlaces) -> Non
         "of the tuning patients, who also stopped and calibrated" in predictor.checkpoint.model_card
     )
     assert not places.work.exists()
+
+
+WITHOUT = {
+    "device data": lambda resource: "valueSampledData" in resource,
+    "notes": lambda resource: resource["resourceType"] == "DocumentReference",
+}
+
+
+def without(chart: Chart, *kinds: str) -> Chart:
+    kept = [r for r in chart.resources if not any(WITHOUT[kind](r) for kind in kinds)]
+    return replace(chart, resources=tuple(kept))
+
+
+@pytest.mark.parametrize("kinds", [("device data",), ("device data", "notes")])
+def test_a_site_without_device_data_or_notes_gets_a_checkpoint_that_serves(
+    tmp_path: Path, kinds: tuple[str, ...]
+) -> None:
+    write_bulk((without(chart, *kinds) for chart in site_charts(COUNT)), tmp_path / "export")
+    labels = write_labels(tmp_path / "labels.csv", COUNT)
+    places = SitePlaces(tmp_path / "export", labels, tmp_path / "model")
+    trained(places)
+    predictor = load_predictor(places.output, threads=1)
+    assert predictor.checkpoint.tokens.channels == ()
+    assert predictor.checkpoint.normalisation["device"] == {"low": [], "width": []}
+    for number in (COUNT + 2, COUNT + 3):
+        prediction, _ = predictor(build_record(without(site_chart(number), *kinds), NOW))
+        assert (prediction.tasks[0].probability > 0.5) == dies(number)
+    prediction, _ = predictor(build_record(site_chart(COUNT + 2), NOW))  # a monitor since then
+    assert prediction.tasks[0].probability > 0.5
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_not_published(
+    places: SitePlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> ModelProto:
+        return ModelProto()
+
+    monkeypatch.setattr(export_module, "fuse_graph", broken)
+    with pytest.raises(CheckpointIncompatible, match="cannot run a graph of the checkpoint"):
+        trained(places)
+    assert not places.output.exists()
 
 
 def test_a_training_that_was_stopped_goes_on(
@@ -188,6 +234,17 @@ def test_a_patient_may_have_several_rows_and_the_chart_is_read_once(
 
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_folder_that_holds_other_things_is_refused_before_training(tmp_path: Path) -> None:
+    for name in (PHYSIONET, EICU, "thesis"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    arguments = ("--data", tmp_path, "--checkpoint", tmp_path / "thesis")
+    for result in (run("train", *arguments), run("evaluate", *arguments)):
+        assert result.exit_code == 1
+        assert "holds chapter.tex and no manifest.json: it is no checkpoint" in result.stderr
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "mine"
 
 
 def test_the_command_names_what_is_missing(export: Path, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_large_logits_that_tell_few_cases_apart_are_used_and_flattened():
     pooled = fit_calibration(outcomes, logits, np.full(15, "structured")).pooled
     assert pooled.probability(15.0) == pytest.approx(6 / 7, abs=0.05)
     assert pooled.probability(-12.0) == pytest.approx(1 / 12, abs=0.05)
-    with pytest.raises(CalibrationError, match="calibration slope -0.1"):
+    with pytest.raises(CalibrationError, match=r"calibration slope -0\.1"):
         fit_calibration(1 - outcomes, logits, np.full(15, "structured"))
 
 
