@@ -55,13 +55,14 @@ def evaluate(
     by patient, and trains on fewer stays of set A without the consistency loss. Raises
     DataMissing where a data set is not there, CheckpointError for an unusable checkpoint.
     """
-    from model.checkpoint import load_checkpoint
+    from model.checkpoint import load_checkpoint, require_replaceable
     from model.exported_encoder import own_encoder
     from model.training.cohort import join, restrict
     from model.training.export import WEIGHTS, load_network
     from model.training.shipping import TRAINING
 
     console = console or Console(stderr=True)
+    require_replaceable(places.checkpoint)
     places = replace(places, encoder=places.encoder or own_encoder(places.checkpoint))
     checkpoint = load_checkpoint(places.checkpoint)
     training = json.loads((places.checkpoint / TRAINING).read_bytes())

@@ -24,6 +24,7 @@ from rich.progress import (
 )
 
 from cds_hooks import training_records
+from cds_hooks.errors import TrainingImpossible
 from cds_hooks.training_records import (
     LabelledViews,
     eicu_views,
@@ -81,15 +82,19 @@ def train(
 ) -> None:
     """Train the shipped checkpoint from the open data, or resume a training that was killed.
 
-    Raises DataMissing where a data set is not there.
+    Raises DataMissing where a data set is not there, CheckpointOccupied where the checkpoint's
+    folder holds other things, TrainingImpossible where the network learnt nothing.
     """
+    from model.checkpoint import require_replaceable
     from model.training.cohort import join, restrict, vocabulary_of
+    from model.training.fit_calibration import CalibrationError
     from model.training.loop import train_network
     from model.training.report import training_table
     from model.training.shipping import Release, ship
 
     console = console or Console(stderr=True)
     _require_data(places, TRAINING_SETS)
+    require_replaceable(places.checkpoint)
     places = replace(places, encoder=served_encoder(places.encoder, places.cache / "encoder"))
     cohorts = training_cohorts(places, console)
     settings = shipped_settings(epochs=epochs, seed=seed, consistency=consistency)
@@ -112,7 +117,10 @@ def train(
     release = Release(
         VERSION, TRAINED_ON, _encoder(places).identity, encoder=exported(places.encoder)
     )
-    ship(places.checkpoint, trained, training, tuning, settings, release)
+    try:
+        ship(places.checkpoint, trained, training, tuning, settings, release)
+    except CalibrationError as exc:
+        raise TrainingImpossible(f"The model cannot be calibrated: {exc}.") from exc
     shutil.rmtree(state, ignore_errors=True)
     console.print(training_table(trained))
     console.print(f"Checkpoint written to {places.checkpoint}")

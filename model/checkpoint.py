@@ -29,7 +29,12 @@ from typing import Any, Final, TypeVar
 
 from model.applicability import ApplicabilityRules
 from model.calibration import Calibration, ConformalSets
-from model.errors import CheckpointDamaged, CheckpointIncompatible, CheckpointMissing
+from model.errors import (
+    CheckpointDamaged,
+    CheckpointIncompatible,
+    CheckpointMissing,
+    CheckpointOccupied,
+)
 from model.tokens import TokenConfig
 
 FORMAT: Final = 2  # 1: attention of every coalition
@@ -103,8 +108,11 @@ def save_checkpoint(
     """Write the folder anew; ``more`` adds files (training weights, evaluation).
 
     ``encoder`` is the folder of an exported sentence encoder that travels with the checkpoint.
-    The old folder is replaced only when the new one is complete.
+    The old folder is replaced only when the new one is complete; a kill leaves the old one, under
+    its name or with ``.old`` behind it, or the new one. Raises CheckpointOccupied.
     """
+    folder = folder.resolve()  # "." has no name to put another beside
+    require_replaceable(folder)
     files = {**_files(checkpoint), **(more or {})}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[MANIFEST] = _json({"format": FORMAT, "sha256": digests})
@@ -115,8 +123,46 @@ def save_checkpoint(
         (new / name).write_bytes(content)
     if encoder is not None:
         shutil.copytree(encoder, new / ENCODER)
-    shutil.rmtree(folder, ignore_errors=True)
+    replaced = _replaced(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        folder.rename(replaced)
     new.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def require_replaceable(folder: Path) -> None:
+    """Raise CheckpointOccupied unless a checkpoint may be written here.
+
+    That is where nothing is, an empty folder, or a checkpoint of whatever format and nothing
+    beside it.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise CheckpointOccupied(f"{folder} is a file and was not replaced")
+    found = {path.name for path in folder.iterdir()}
+    if not found:
+        return
+    if MANIFEST not in found:
+        raise CheckpointOccupied(
+            f"{folder} holds {_some(found)} and no {MANIFEST}: it is no checkpoint and was not"
+            " replaced"
+        )
+    strangers = found - {MANIFEST, ENCODER, *_manifest(folder)[1]}
+    if strangers:
+        raise CheckpointOccupied(
+            f"{folder} holds {_some(strangers)} beside a checkpoint and was not replaced"
+        )
+
+
+def _some(names: set[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(sorted(names)[:most]) + more
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
 
 
 def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
@@ -155,7 +201,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         tokens=parsed("vocabulary.json", TokenConfig.from_json),
         encode_graph=files["encode.onnx"],
         fuse_graph=files["fuse.onnx"],
-        normalisation=parsed("normalisation.json", dict),
+        normalisation=parsed("normalisation.json", _bins),
         calibration=parsed("calibration.json", _by_task(Calibration.from_json)),
         conformal=parsed("conformal.json", _by_task(ConformalSets.from_json)),
         applicability=parsed("applicability.json", ApplicabilityRules.from_json),
@@ -168,8 +214,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 def _verified_files(folder: Path) -> dict[str, bytes]:
     """Return the content of every file, after comparing it with the manifest."""
     if not folder.is_dir():
-        raise CheckpointMissing(f"{folder}: there is no such checkpoint folder")
-    digests = _manifest(folder)
+        old = _replaced(folder.resolve())
+        left = f"; {old} is what it was before a replacement that was killed" * old.is_dir()
+        raise CheckpointMissing(f"{folder}: there is no such checkpoint folder{left}")
+    version, digests = _manifest(folder)
+    if version != FORMAT:
+        raise CheckpointIncompatible(
+            f"{folder / MANIFEST}: format {version!r}, but this version reads format {FORMAT}"
+        )
     files = {}
     for name, expected in digests.items():
         file = folder / name
@@ -186,7 +238,8 @@ def _verified_files(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _manifest(folder: Path) -> dict[str, str]:
+def _manifest(folder: Path) -> tuple[object, dict[str, str]]:
+    """Return the format and the digests."""
     file = folder / MANIFEST
     if not file.is_file():
         raise CheckpointMissing(f"{file}: a checkpoint has a manifest")
@@ -197,11 +250,7 @@ def _manifest(folder: Path) -> dict[str, str]:
         raise CheckpointDamaged(
             f"{file}: expected an object with 'format' and 'sha256': {type(exc).__name__}: {exc}"
         ) from exc
-    if version != FORMAT:
-        raise CheckpointIncompatible(
-            f"{file}: format {version!r}, but this version reads format {FORMAT}"
-        )
-    return digests
+    return version, digests
 
 
 def _info(data: Mapping[str, Any]) -> ModelInfo:
@@ -209,6 +258,14 @@ def _info(data: Mapping[str, Any]) -> ModelInfo:
     if not tasks:
         raise ValueError("a model has at least one task")
     return ModelInfo(**{**data, "tasks": tasks})
+
+
+def _bins(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the quantiles of both kinds of input, one list a variable or channel."""
+    return {
+        name: {part: list(data[name][part]) for part in ("low", "width")}
+        for name in ("structured", "device")
+    }
 
 
 def _by_task(build: Callable[[Any], T]) -> Callable[[Mapping[str, Any]], dict[str, T]]:
@@ -226,13 +283,16 @@ def _check_consistent(folder: Path, checkpoint: Checkpoint) -> None:
                 raise CheckpointIncompatible(
                     f"{folder / name}: has no entry for task '{task.name}' of config.json"
                 )
-    rules, tokens = checkpoint.applicability, checkpoint.tokens
-    for name, found, expected in (
-        ("structured_ranges", len(rules.structured_ranges), len(tokens.variables)),
-        ("device_ranges", len(rules.device_ranges), len(tokens.channels)),
+    rules, variables = checkpoint.applicability, len(checkpoint.tokens.variables)
+    bins, channels = checkpoint.normalisation, len(checkpoint.tokens.channels)
+    for file, name, entries, expected in (
+        ("applicability.json", "structured_ranges", rules.structured_ranges, variables),
+        ("applicability.json", "device_ranges", rules.device_ranges, channels),
+        ("normalisation.json", "structured", bins["structured"]["low"], variables),
+        ("normalisation.json", "device", bins["device"]["low"], channels),
     ):
-        if found != expected:
+        if len(entries) != expected:
             raise CheckpointIncompatible(
-                f"{folder / 'applicability.json'}: {name} has {found} entries, "
+                f"{folder / file}: {name} has {len(entries)} entries, "
                 f"vocabulary.json has {expected}"
             )

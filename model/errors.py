@@ -6,7 +6,8 @@
     ├── CheckpointError               a checkpoint folder cannot be used; it is refused whole
     │   ├── CheckpointMissing         the folder or one of its files is not there
     │   ├── CheckpointDamaged         a file does not have the content its manifest states
-    │   └── CheckpointIncompatible    readable, but not for this version of the program
+    │   ├── CheckpointIncompatible    readable, but not for this version of the program
+    │   └── CheckpointOccupied        a folder that holds other things is not written over
     ├── SentenceEncoderError          note sentences cannot be embedded
     │   ├── SentenceEncoderMissing    the weights are not installed
     │   ├── SentenceEncoderDamaged    the weights are not the ones the model was trained with
@@ -37,6 +38,10 @@ class CheckpointDamaged(CheckpointError):
 
 class CheckpointIncompatible(CheckpointError):
     """The checkpoint is intact, but made for another version of this program."""
+
+
+class CheckpointOccupied(CheckpointError):
+    """The folder holds what is not a checkpoint's, and is not written over."""
 
 
 class SentenceEncoderError(ModelError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from model.errors import (
     CheckpointError,
     CheckpointIncompatible,
     CheckpointMissing,
+    CheckpointOccupied,
 )
 from model.training.export import WEIGHTS, load_network
 from model.training.network import collate
@@ -59,11 +61,61 @@ def test_saving_again_changes_no_byte(folder, tmp_path):
 
 def test_saving_replaces_the_old_folder_whole(folder):
     checkpoint = load_checkpoint(folder)
-    (folder / "stray.txt").write_text("old")
+    assert (folder / WEIGHTS).exists()
     save_checkpoint(folder, checkpoint)
-    assert not (folder / "stray.txt").exists()
-    assert not folder.with_name("copy.new").exists()
+    assert not (folder / WEIGHTS).exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["copy"]
     load_checkpoint(folder)
+
+
+def test_saving_replaces_the_folder_in_which_one_is(folder, monkeypatch):
+    checkpoint = load_checkpoint(folder)
+    monkeypatch.chdir(folder)
+    save_checkpoint(Path(), checkpoint)
+    load_checkpoint(folder)
+
+
+def test_saving_beside_other_files_deletes_nothing(folder, tmp_path):
+    checkpoint = load_checkpoint(folder)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointOccupied, match=r"copy holds notes.txt beside a checkpoint"):
+        save_checkpoint(folder, checkpoint)
+    assert (folder / "notes.txt").read_text() == "mine"
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    for number in range(7):
+        (thesis / f"chapter-{number}").mkdir()
+    named = r"thesis holds chapter-0, .*chapter-4 and 2 more and no manifest.json: it is no check"
+    with pytest.raises(CheckpointOccupied, match=named):
+        save_checkpoint(thesis, checkpoint)
+    assert len(list(thesis.iterdir())) == 7
+    with pytest.raises(CheckpointOccupied, match=r"notes.txt is a file"):
+        save_checkpoint(folder / "notes.txt", checkpoint)
+
+
+def test_a_checkpoint_of_another_format_may_be_replaced(folder):
+    checkpoint = load_checkpoint(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 1}))
+    save_checkpoint(folder, checkpoint)
+    load_checkpoint(folder)
+
+
+def test_a_kill_between_the_renames_leaves_the_old_one_and_says_where(folder, monkeypatch):
+    checkpoint = load_checkpoint(folder)
+    rename = Path.rename
+
+    def killed(path, target):
+        if path.name.endswith(".new"):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(folder, checkpoint)
+    with pytest.raises(CheckpointMissing, match=r"copy\.old is what it was before"):
+        load_checkpoint(folder)
+    load_checkpoint(folder.with_name("copy.old"))
 
 
 def test_the_torch_network_comes_back_with_its_weights(folder, network, cohort):
@@ -144,6 +196,12 @@ def test_a_bad_manifest(folder, manifest, error, message):
             lambda d: d["structured_ranges"].pop(),
             "structured_ranges has 8 entries, vocabulary.json has 9",
         ),
+        (
+            "normalisation.json",
+            lambda d: d["device"]["low"].append([]),
+            r"normalisation.json: device has \d entries, vocabulary.json has",
+        ),
+        ("normalisation.json", lambda d: d.pop("device"), "KeyError: 'device'"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(folder, name, change, message):
