@@ -249,6 +249,7 @@ def _trained(
             settings,
             state_folder=places.work / "state",
             on_step=lambda done, total: progress.update(task, completed=done, total=total),
+            on_fresh=console.print,
         )
 
 

@@ -113,6 +113,7 @@ def train(
             settings,
             state_folder=state,
             on_step=lambda done, total: progress.update(task, completed=done, total=total),
+            on_fresh=console.print,
         )
     release = Release(
         VERSION, TRAINED_ON, _encoder(places).identity, encoder=exported(places.encoder)

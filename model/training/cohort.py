@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from model.tokens import TokenArrays, TokenConfig
 
 FORMAT = 1
+_STORED = {"f": np.float32, "i": np.int64, "b": np.bool_}  # by kind of array
 
 
 class CohortError(ValueError):
@@ -92,6 +94,26 @@ def join(cohorts: Sequence[Cohort]) -> Cohort:
     if any(cohort.config != config for cohort in cohorts):
         raise CohortError("cohorts of different token configurations cannot be joined")
     return Cohort(config, tuple(case for cohort in cohorts for case in cohort.cases))
+
+
+def data_digest(cohort: Cohort) -> str:
+    """Return a digest of all that a training learns from: labels, tokens and what trees read.
+
+    Arrays are read as they are stored, so that a cohort from a file has the digest of the one in
+    memory. The embeddings stand for the encoder that made them.
+    """
+    digest = sha256()
+    for case in cohort.cases:
+        facts = [sorted(case.facts.labels.items()), case.facts.note_text]
+        digest.update(json.dumps(facts).encode())
+        for part in (*_arrays(case.tokens), _summary(case)):
+            digest.update(f"{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part, _STORED[part.dtype.kind]).tobytes())
+    return digest.hexdigest()
+
+
+def _arrays(tokens: TokenArrays) -> list[npt.NDArray[Any]]:
+    return [getattr(tokens, part.name) for part in fields(tokens) if part.name != "labels"]
 
 
 def save_cohort(path: Path, cohort: Cohort) -> None:
@@ -231,7 +253,7 @@ def vocabulary_of(cohort: Cohort, *, minimum_share: float = 0.005) -> TokenConfi
         )
         kept_variables |= set(np.flatnonzero(measured >= minimum_share).tolist())
         kept_channels |= set(np.flatnonzero(worn >= minimum_share).tolist())
-    fields: dict[str, Any] = config.to_json()
-    fields["variables"] = [fields["variables"][i] for i in sorted(kept_variables)]
-    fields["channels"] = [fields["channels"][i] for i in sorted(kept_channels)]
-    return TokenConfig.from_json(fields)
+    kept: dict[str, Any] = config.to_json()
+    kept["variables"] = [kept["variables"][i] for i in sorted(kept_variables)]
+    kept["channels"] = [kept["channels"][i] for i in sorted(kept_channels)]
+    return TokenConfig.from_json(kept)

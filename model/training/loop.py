@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +32,13 @@ from model.training.network import (
 )
 from model.training.predict import predict_logits
 from model.training.settings import TrainingSettings
-from model.training.state import TrainingState, load_state, save_state
+from model.training.state import (
+    OnFresh,
+    TrainingState,
+    earlier_state,
+    fingerprint,
+    save_state,
+)
 from model.training.teaching import Lesson, taught_counts, teach
 from model.training.team import ALONE, Team
 
@@ -74,22 +79,25 @@ def train_network(
     state_folder: Path | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    on_fresh: OnFresh | None = None,
     team: Team = ALONE,
 ) -> Trained:
     """Train on a cohort of views; each epoch sees every stay once, in one of its views.
 
     With ``state_folder`` the state is written after each epoch and taken up again if the folder
-    holds one of the same settings and data. Every process of a ``team`` calls this.
+    holds one of the same settings and data; where it is of others, ``on_fresh`` is told. Every
+    process of a ``team`` calls this.
     """
     run = _Run(cohort, tuning, settings, on_step, team)
     if state_folder is not None:
-        run.restore(load_state(state_folder, run.fingerprint()))
+        identity = fingerprint(cohort, tuning, settings)
+        run.restore(earlier_state(state_folder, identity, on_fresh))
     while not run.finished:
         with _same_sums():
             report = run.one_epoch()
         team.require_same(run.network)
         if state_folder is not None and team.leads:
-            save_state(state_folder, run.fingerprint(), run.state())
+            save_state(state_folder, identity, run.state())
         if on_epoch is not None:
             on_epoch(report)
     return Trained(
@@ -313,16 +321,6 @@ class _Run:
 
     def average_weights(self) -> dict[str, Tensor]:
         return {k: v.clone() for k, v in self.average.network.state_dict().items()}
-
-    def fingerprint(self) -> dict[str, Any]:
-        """What must be the same for a run to be resumed."""
-        return {
-            "settings": self.settings.to_json(),
-            "tokens": self.cohort.config.to_json(),
-            "cases": [
-                f"{c.facts.data_set}/{c.facts.stay_id}/{c.facts.view}" for c in self.cohort.cases
-            ],
-        }
 
     def state(self) -> TrainingState:
         return TrainingState(

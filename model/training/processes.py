@@ -25,7 +25,7 @@ from model.errors import ModelError
 from model.training.cohort import Cohort
 from model.training.loop import OnStep, Trained, train_network
 from model.training.settings import TrainingSettings
-from model.training.state import settle
+from model.training.state import OnFresh, settle
 from model.training.team import Team
 
 PATIENCE = timedelta(hours=2)  # for the slowest process of a teaching; a dead one is seen at once
@@ -51,6 +51,7 @@ def train_in_processes(
     *,
     state_folder: Path,
     on_step: OnStep | None = None,
+    on_fresh: OnFresh | None = None,
 ) -> Trained:
     """Train as ``train_network`` does, in so many processes. Raises ProcessLost."""
     settle(state_folder)
@@ -72,7 +73,7 @@ def train_in_processes(
             process.start()
             there.close()
             running.append((process, here))
-        _attend(running, on_step or _unseen)
+        _attend(running, on_step or _unseen, on_fresh or _unheard)
     return train_network(
         training.open(),
         None if tuning is None else tuning.open(),
@@ -81,14 +82,16 @@ def train_in_processes(
     )
 
 
-def _attend(running: list[tuple[BaseProcess, Connection]], on_step: OnStep) -> None:
-    """Pass the steps of the leader on until every process has ended well."""
+def _attend(
+    running: list[tuple[BaseProcess, Connection]], on_step: OnStep, on_fresh: OnFresh
+) -> None:
+    """Pass on what the leader says until every process has ended well."""
     pipes = {pipe: process for process, pipe in running}
     while pipes:
         for ready in wait(list(pipes)):
             pipe = next(pipe for pipe in pipes if pipe is ready)
             try:
-                on_step(*pipe.recv())
+                said = pipe.recv()
             except (EOFError, ConnectionResetError):
                 process = pipes.pop(pipe)
                 process.join()
@@ -97,6 +100,11 @@ def _attend(running: list[tuple[BaseProcess, Connection]], on_step: OnStep) -> N
                         f"a process of the training ended with exit code {process.exitcode};"
                         " started again, the training goes on from its last epoch"
                     ) from None
+                continue
+            if isinstance(said, str):
+                on_fresh(said)
+            else:
+                on_step(*said)
 
 
 def _end(running: list[tuple[BaseProcess, Connection]]) -> None:
@@ -133,6 +141,7 @@ def _train(
             settings,
             state_folder=state_folder,
             on_step=_sending(pipe) if team.leads else None,
+            on_fresh=pipe.send if team.leads else None,
             team=team,
         )
     finally:
@@ -155,4 +164,8 @@ def _end_with_caller(pipe: Connection) -> None:
 
 
 def _unseen(_done: int, _total: int) -> None:
+    return
+
+
+def _unheard(_sentence: str) -> None:
     return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,9 +15,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from model.training.cohort import Cohort, data_digest
+from model.training.settings import TrainingSettings
 from model.training.teaching import Lesson
 
-FORMAT = 1
+OnFresh = Callable[[str], None]  # why the state of an earlier training is not gone on from
+
+FORMAT = 2  # 1: nothing of the labels and tokens in the fingerprint
+
+
+class OtherTraining(ValueError):
+    """The folder holds the state of a training that is not this one; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +41,19 @@ class TrainingState:
     stopped_early: bool
 
 
+def fingerprint(
+    cohort: Cohort, tuning: Cohort | None, settings: TrainingSettings
+) -> dict[str, Any]:
+    """Return what must be the same for a training to be gone on with."""
+    facts = [case.facts for case in cohort.cases]
+    return {
+        "settings": settings.to_json(),
+        "vocabulary": cohort.config.to_json(),
+        "rows": [f"{one.data_set}/{one.stay_id}/{one.view}" for one in facts],
+        "labels or tokens": [data_digest(part) for part in (cohort, tuning) if part is not None],
+    }
+
+
 def save_state(folder: Path, fingerprint: Mapping[str, Any], state: TrainingState) -> None:
     """Replace the folder's state; a kill leaves the old one or the new one."""
     unfinished = folder.with_name(folder.name + ".part")
@@ -41,7 +62,7 @@ def save_state(folder: Path, fingerprint: Mapping[str, Any], state: TrainingStat
     save_file(_tensors(state), unfinished / "state.safetensors")
     document = {
         "format": FORMAT,
-        "fingerprint": _digest(fingerprint),
+        "fingerprint": _digests(fingerprint),
         "average_steps": state.average_steps,
         "param_groups": state.optimizer["param_groups"],
         "lessons": [[row, lesson.gate] for row, lesson in state.lessons.items()],
@@ -63,15 +84,29 @@ def settle(folder: Path) -> None:
         _replaced(folder).rename(folder)
 
 
+def earlier_state(
+    folder: Path, fingerprint: Mapping[str, Any], on_fresh: OnFresh | None
+) -> TrainingState | None:
+    """Return the state to go on from, if there is one. ``on_fresh`` hears why it is not used."""
+    try:
+        return load_state(folder, fingerprint)
+    except OtherTraining as exc:
+        if on_fresh is not None:
+            on_fresh(f"The state of an earlier training is not used: {exc}. Training starts anew.")
+        return None
+
+
 def load_state(folder: Path, fingerprint: Mapping[str, Any]) -> TrainingState | None:
-    """Return the state, or None where there is none or it is of another run."""
+    """Return the state, or None where there is none.
+
+    Raises OtherTraining where it is of other settings or data, or of another version.
+    """
     settle(folder)
     path = folder / "state.json"
     if not path.is_file():
         return None
     document = json.loads(path.read_text())
-    if document["format"] != FORMAT or document["fingerprint"] != _digest(fingerprint):
-        return None
+    _require_same(document, _digests(fingerprint))
     tensors = load_file(folder / "state.safetensors")
     return TrainingState(
         network=_named(tensors, "network/"),
@@ -117,5 +152,17 @@ def _optimizer_state(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tenso
     return state
 
 
-def _digest(fingerprint: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+def _require_same(document: Mapping[str, Any], digests: Mapping[str, str]) -> None:
+    if document["format"] != FORMAT:
+        raise OtherTraining("it was written by another version of this program")
+    found = document["fingerprint"]
+    others = [name for name in digests if found.get(name) != digests[name]]
+    if others:
+        raise OtherTraining(f"it is of other {' and '.join(others)}")
+
+
+def _digests(fingerprint: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()
+        for name, part in fingerprint.items()
+    }

@@ -177,6 +177,19 @@ def test_a_killed_training_goes_on_and_the_same_seed_gives_the_same_weights(
     assert largest_difference(resumed.network, together.network) == 0
 
 
+def test_the_leader_says_why_a_training_starts_anew(stored: StoredRows, tmp_path: Path) -> None:
+    state, once = tmp_path / "state", replace(SETTINGS, epochs=1)
+    train_network(stored.open(), None, once, state_folder=state)
+    said: list[str] = []
+    train_in_processes(
+        2, stored, None, replace(once, seed=7), state_folder=state, on_fresh=said.append
+    )
+    assert said == [
+        "The state of an earlier training is not used: it is of other settings. "
+        "Training starts anew."
+    ]
+
+
 def test_a_state_whose_replacement_was_killed_is_found(tmp_path: Path, cohort: Cohort) -> None:
     state, settings = tmp_path / "state", replace(SETTINGS, epochs=1)
     train_network(cohort, None, settings, state_folder=state)

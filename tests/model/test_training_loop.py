@@ -13,6 +13,7 @@ from model.training.cohort import (
     CaseFacts,
     Cohort,
     CohortError,
+    data_digest,
     join,
     load_cohort,
     restrict,
@@ -145,18 +146,64 @@ def test_a_killed_training_resumes_to_the_same_weights(cohort, trained, tmp_path
     assert same_weights(resumed.network, trained.network)
 
 
-def test_a_state_of_other_settings_is_not_taken_up(cohort, tmp_path):
-    state = tmp_path / "state"
-    train_network(cohort, None, replace(SETTINGS, epochs=1), state_folder=state)
-    epochs = []
+def with_first(cohort, **changes):
+    """The cohort with another first case."""
+    first = cohort.cases[0]
+    facts = replace(first.facts, **changes.pop("facts", {}))
+    tokens = replace(first.tokens, **changes)
+    return Cohort(cohort.config, (replace(first, facts=facts, tokens=tokens), *cohort.cases[1:]))
+
+
+def other_labels(cohort):
+    labels = {task: 1 - label for task, label in cohort.cases[0].facts.labels.items()}
+    return with_first(cohort, facts={"labels": labels})
+
+
+def other_tokens(cohort):
+    return with_first(cohort, patch_stats=cohort.cases[0].tokens.patch_stats + 1)
+
+
+def other_encoder(cohort):
+    embeddings = cohort.cases[0].tokens.sentence_embeddings
+    return with_first(cohort, sentence_embeddings=np.roll(embeddings, 1, axis=1))
+
+
+def as_it_is(cohort):
+    return cohort
+
+
+@pytest.mark.parametrize(
+    ("seed", "change", "change_tuning", "reason"),
+    [
+        (5, as_it_is, as_it_is, "other settings"),
+        (0, other_labels, as_it_is, "other labels or tokens"),
+        (0, other_tokens, as_it_is, "other labels or tokens"),
+        (0, other_encoder, as_it_is, "other labels or tokens"),
+        (0, as_it_is, other_labels, "other labels or tokens"),
+    ],
+)
+def test_a_state_of_another_training_is_not_taken_up(
+    cohort, tmp_path, seed, change, change_tuning, reason
+):
+    state, once = tmp_path / "state", replace(SETTINGS, epochs=1)
+    train_network(cohort, cohort, once, state_folder=state)
+    epochs, said = [], []
     train_network(
-        cohort,
-        None,
-        replace(SETTINGS, epochs=1, seed=5),
+        change(cohort),
+        change_tuning(cohort),
+        replace(once, seed=seed),
         state_folder=state,
         on_epoch=lambda r: epochs.append(r.epoch),
+        on_fresh=said.append,
     )
     assert epochs == [0]
+    (sentence,) = said
+    assert f"is not used: it is of {reason}. Training starts anew" in sentence
+
+
+def test_a_cohort_from_a_file_is_the_same_training(cohort, tmp_path):
+    save_cohort(tmp_path / "cohort.npz", cohort)
+    assert data_digest(load_cohort(tmp_path / "cohort.npz")) == data_digest(cohort)
 
 
 def test_the_state_holds_no_pickle(cohort, tmp_path):
