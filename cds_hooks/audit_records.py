@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -18,8 +18,6 @@ from fhir_adapters.record_builder import build_record
 from model.record import PatientRecord
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)  # of the sample patients: every audit sees the same
-
-OnRecord = Callable[[], None]
 
 
 def sample_records(count: int) -> list[PatientRecord]:

@@ -25,7 +25,7 @@ from model.training.settings import TrainingSettings
 
 Doubles = npt.NDArray[np.float64]
 
-PAIRS = 8  # antithetic pairs an explained stay: four times the served budget
+PAIRS = 8  # antithetic pairs an explained stay: those that serving begins with
 STRONGEST = 5
 RANDOM_RANKINGS = 10
 HEAD_ROWS = 600  # training stays that teach the amortised head

@@ -29,10 +29,6 @@ Game = Callable[[Masks], Floats]
 LIME_KERNEL_WIDTH = 25.0  # lime's own default for text, on cosine distance x 100
 
 
-class TeacherError(ValueError):
-    """A row cannot be explained."""
-
-
 @dataclass(frozen=True, slots=True)
 class Attribution:
     """Signed attributions of one row's tokens, in logits, with standard errors; (n,) each."""
