@@ -33,6 +33,7 @@ class Effect(Enum):
     HYPOTHETICAL_BEFORE = "what precedes is not asserted: prophylaxis"
     HYPOTHETICAL_REST = "the clause, and what follows it, is conditional: if"
     HYPOTHETICAL_IF_FOR = "conditional if a 'for' or 'with' follows soon: call ... for"
+    HYPOTHETICAL_IF_LIMIT = "conditional if a limit or 'if' follows soon: hold ... for SBP < 90"
     ENDS_ALL = "a new statement begins: but"
     ENDS_NEGATION = "what follows is asserted: due to, reports"
     ENDS_NOUN = "a verb ends what 'no' denies: is, had"
@@ -82,6 +83,7 @@ _LENGTHS = _lengths_by_first_word()
 
 RELATIVES = _words_of("relative")
 HAS_DISEASE = _words_of("has_disease")  # after a relative: the disease is his or hers
+REPORTING = _words_of("reporting")  # after "son has": he speaks of the patient
 BETWEEN = _words_of("between_relative_and_disease")
 DETERMINERS = _words_of("determiner")  # between "in" or "of" and a relative
 STATES = _words_of("state")  # no item of a list of denied findings holds one of these

@@ -12,6 +12,7 @@ from fhir_adapters.assertion_cues import (
     HAS_DISEASE,
     OF_PROCEDURE,
     RELATIVES,
+    REPORTING,
     SUBJECTS,
     Effect,
     FoundCue,
@@ -53,6 +54,7 @@ _BEFORE_ADJECTIVE = frozenset(
 _CONSEQUENCES = frozenset({"with", "complicated", "requiring"})
 _FOR_WITHIN = 8  # words between "call" and its "for"
 _INTRODUCES_CONDITION = frozenset({"for", "with", "if", "when", "under", "below"})
+_LIMITS = frozenset({"if", "when", "under", "below", "above", "over", "less", "greater", "<", ">"})
 
 
 class Scopes(Reach):
@@ -108,10 +110,14 @@ class Scopes(Reach):
             self._mark(HYPOTHETICAL, self.phrase_start(cue.start), cue.end)
         elif effect is Effect.HYPOTHETICAL_REST:
             self._mark(HYPOTHETICAL, self.clause_start(cue.start), self.hard_end(cue.end))
-        elif effect is Effect.HYPOTHETICAL_IF_FOR:
-            soon = self.words[cue.end : min(cue.end + _FOR_WITHIN, self.hard_end(cue.end))]
-            if not _INTRODUCES_CONDITION.isdisjoint(soon):
-                self._mark(HYPOTHETICAL, self.clause_start(cue.start), self.hard_end(cue.end))
+        else:
+            limit = effect is Effect.HYPOTHETICAL_IF_LIMIT
+            self._mark_condition(cue, _LIMITS if limit else _INTRODUCES_CONDITION)
+
+    def _mark_condition(self, cue: FoundCue, words: frozenset[str]) -> None:
+        soon = self.words[cue.end : min(cue.end + _FOR_WITHIN, self.hard_end(cue.end))]
+        if not words.isdisjoint(soon):
+            self._mark(HYPOTHETICAL, self.clause_start(cue.start), self.hard_end(cue.end))
 
     def _mark(self, flag: int, start: int, end: int) -> None:
         for position in range(start, end):
@@ -234,4 +240,12 @@ class Scopes(Reach):
             if self.words[at] == "," and self.words[at + 1 : at + 2] not in (["who"], ["both"]):
                 return False
             at += 1
-        return at < len(self.words) and self.words[at] in HAS_DISEASE
+        if at >= len(self.words) or self.words[at] not in HAS_DISEASE:
+            return False
+        return self.words[at] not in ("has", "have", "had") or not self._reports(at + 1)
+
+    def _reports(self, at: int) -> bool:
+        """Recognise "just noticed" in "son has just noticed confusion": the patient's, not his."""
+        while at < len(self.words) and self.words[at] in BETWEEN:
+            at += 1
+        return at < len(self.words) and self.words[at] in REPORTING

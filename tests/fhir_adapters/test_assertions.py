@@ -244,6 +244,42 @@ def test_a_problem_with_a_date_of_resolution_is_past() -> None:
     assert letters(text) == [(text, "H")]
 
 
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [
+        ("On contact precautions for MRSA bacteremia.", ""),
+        ("Contact isolation for VRE.", ""),
+        ("Hold heparin for active GI bleed.", ""),
+        ("Hold lisinopril for SBP < 90.", "Y"),
+        ("Hold metoprolol if dizzy.", "Y"),
+        ("Rapid response call for acute hypoxia, intubated.", ""),
+        ("Patient required return to the OR for bleeding.", ""),
+        ("Return to the ED for chest pain.", "Y"),
+        ("Discussed with on call surgeon for perforated bowel.", ""),
+        ("Patient would only respond to pain.", ""),
+        ("He would not follow commands.", "N"),
+        ("He would not want CPR.", "Y"),
+    ],
+)
+def test_an_action_for_what_is_there_supposes_nothing(text: str, flag: str) -> None:
+    assert letters(text) == [(text, flag)]
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [
+        ("Son has noted increasing confusion and fever.", ""),
+        ("Wife has noticed he is more short of breath.", ""),
+        ("Daughter had found him unresponsive.", ""),
+        ("Daughter has been concerned about his breathing.", ""),
+        ("Son has strep throat.", "F"),
+        ("Mother: found to have lupus", "F"),
+    ],
+)
+def test_who_has_noticed_something_speaks_of_the_patient(text: str, flag: str) -> None:
+    assert letters(text) == [(text, flag)]
+
+
 def test_pieces_together_hold_all_words() -> None:
     for half in ("develop", "held-out"):
         for label in read_labels(half):
