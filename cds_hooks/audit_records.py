@@ -11,6 +11,7 @@ from cds_hooks.errors import ResultsUnusable
 from cds_hooks.train_command import EICU, PHYSIONET, DataMissing
 from cds_hooks.training_records import eicu_views, physionet2012_views
 from fhir_adapters.bulk import read_bulk
+from fhir_adapters.codes import CodeTable
 from fhir_adapters.datasets.sample_patients import DEFAULT_SEED, sample_charts
 from fhir_adapters.errors import ChartError
 from fhir_adapters.last_moment import record_at_last_moment
@@ -53,7 +54,7 @@ def open_data_records(data: Path, count: int) -> list[PatientRecord]:
     return found[:count]
 
 
-def export_records(bulk: Path, count: int) -> list[PatientRecord]:
+def export_records(bulk: Path, count: int, codes: CodeTable | None = None) -> list[PatientRecord]:
     """Return a site's patients, each at the moment of the newest data.
 
     Patients who cannot be read are passed over. Raises ResultsUnusable where none is left.
@@ -61,7 +62,7 @@ def export_records(bulk: Path, count: int) -> list[PatientRecord]:
     found: list[PatientRecord] = []
     for chart in read_bulk(bulk):
         try:
-            record = record_at_last_moment(chart, datetime.now(UTC))
+            record = record_at_last_moment(chart, datetime.now(UTC), codes=codes)
         except ChartError:
             continue
         if record is not None:

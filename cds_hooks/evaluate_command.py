@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from cds_hooks.errors import ResultsUnusable
 from cds_hooks.train_command import (
     MAIN_VIEWS,
     TASK,
+    TRAINING_SETS,
     Places,
     progress_bars,
     shipped_settings,
@@ -53,7 +56,8 @@ def evaluate(
     ``folds`` adds the cross-validation of set A and the eICU demo by patient, and of the eICU
     demo by hospital, which trains ten more networks; ``quick_folds`` tests the eICU demo alone,
     by patient, and trains on fewer stays of set A without the consistency loss. Raises
-    DataMissing where a data set is not there, CheckpointError for an unusable checkpoint.
+    DataMissing where a data set is not there, CheckpointError for an unusable checkpoint,
+    ResultsUnusable for a site's own.
     """
     from model.checkpoint import load_checkpoint, require_replaceable
     from model.exported_encoder import own_encoder
@@ -66,6 +70,7 @@ def evaluate(
     places = replace(places, encoder=places.encoder or own_encoder(places.checkpoint))
     checkpoint = load_checkpoint(places.checkpoint)
     training = json.loads((places.checkpoint / TRAINING).read_bytes())
+    _require_open_data(places, training)
     network = load_network(checkpoint, (places.checkpoint / WEIGHTS).read_bytes())
     cohort = restrict(join(list(training_cohorts(places, console).values())), checkpoint.tokens)
     test = test_cohort(places, checkpoint.tokens, console)
@@ -87,18 +92,29 @@ def rewrite_card(
 ) -> None:
     """Write the model card and the page anew from the evaluation.json of the checkpoint.
 
-    Raises CheckpointMissing where the checkpoint was never evaluated.
+    Raises CheckpointMissing where the checkpoint was never evaluated, ResultsUnusable where it
+    is a site's own.
     """
     from model.checkpoint import load_checkpoint
     from model.errors import CheckpointMissing
-    from model.training.shipping import EVALUATION
+    from model.training.shipping import EVALUATION, TRAINING
 
     checkpoint = load_checkpoint(places.checkpoint)
+    _require_open_data(places, json.loads((places.checkpoint / TRAINING).read_bytes()))
     file = places.checkpoint / EVALUATION
     if not file.is_file():
         raise CheckpointMissing(f"{file}: the checkpoint has not been evaluated")
     evaluation = json.loads(file.read_bytes())
     _write(places, checkpoint, evaluation, report, console or Console(stderr=True))
+
+
+def _require_open_data(places: Places, training: Mapping[str, Any]) -> None:
+    """Raise ResultsUnusable for a site's own checkpoint, whose tuning stays are not open data."""
+    if set(training["training_stays"]) - set(TRAINING_SETS):
+        raise ResultsUnusable(
+            f"{places.checkpoint} was not trained on the open data sets; measure it on patients"
+            " of your own with --bulk and --labels."
+        )
 
 
 def _write(

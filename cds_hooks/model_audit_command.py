@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from cds_hooks.audit_records import export_records, open_data_records, sample_records
+from cds_hooks.site_codes import site_codes
 from cds_hooks.train_command import progress_bars
 from model.predictor import Predictor, load_predictor
 from model.record import PatientRecord
@@ -32,13 +33,14 @@ class AuditPlaces:
     data: Path | None = None  # open data sets
     bulk: Path | None = None  # a site's export
     records: int = 16
+    concept_map: Path | None = None  # the site's own codes
 
 
 def audit(places: AuditPlaces, *, quick: bool = False, console: Console | None = None) -> bool:
     """Audit a checkpoint, print the table, write JSON and page; return whether nothing failed.
 
-    Raises CheckpointError, DataMissing, FhirError, and ResultsUnusable for an export without a
-    readable patient.
+    Raises CheckpointError, DataMissing, FhirError, SettingsError, and ResultsUnusable for an
+    export without a readable patient.
     """
     from model.training.audit import AuditEffort, audit_records, networks_of
     from model.training.audit_controls import randomised_similarity
@@ -49,7 +51,7 @@ def audit(places: AuditPlaces, *, quick: bool = False, console: Console | None =
     console = console or Console(stderr=True)
     places.output.mkdir(parents=True, exist_ok=True)  # before an hour of work, not after it
     predictor = load_predictor(places.checkpoint, threads=1)
-    records, source = _records(places)
+    records, source = audited_records(places)
     tokens = _usable(predictor, records, console)
     weights = places.checkpoint / WEIGHTS
     audited = networks_of(predictor.checkpoint, weights.read_bytes() if weights.is_file() else None)
@@ -84,11 +86,13 @@ def audit(places: AuditPlaces, *, quick: bool = False, console: Console | None =
     return passed(lines)
 
 
-def _records(places: AuditPlaces) -> tuple[list[PatientRecord], str]:
+def audited_records(places: AuditPlaces) -> tuple[list[PatientRecord], str]:
+    """Return the records, and what they are."""
     if places.data is not None:
         return open_data_records(places.data, places.records), "stays of the open data sets"
     if places.bulk is not None:
-        return export_records(places.bulk, places.records), "patients of an export"
+        codes = site_codes(places.concept_map)
+        return export_records(places.bulk, places.records, codes), "patients of an export"
     return sample_records(places.records), "sample patients"
 
 

@@ -18,13 +18,6 @@ from fhir_adapters.signing_keys import Algorithm
 
 _TOKEN_VARIABLE = "MEAM_FHIR_TOKEN"  # noqa: S105  # the name of a variable, not a secret
 _INCOMPLETE = 3  # exit code; click's own are 1 and 2
-_DATA_OPTION = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder that holds the open data sets, each in a folder of its own.",
-)
-
 _BULK_OPTION = click.option(
     "--bulk",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -32,7 +25,7 @@ _BULK_OPTION = click.option(
     help="Folder of a FHIR Bulk Data export: NDJSON files, packed by gzip or not.",
 )
 
-_CONCEPT_MAP_OPTION = click.option(
+concept_map_option = click.option(
     "--concept-map",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="FHIR ConceptMap (JSON) from the site's own codes to LOINC, 11073 MDC or SNOMED CT.",
@@ -68,7 +61,7 @@ def _prediction_time(_: click.Context, __: click.Parameter, value: str) -> datet
     help="Moment of the prediction with its offset, such as 2026-11-23T07:40:00+00:00.",
 )
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of a checkpoint.")
-@_CONCEPT_MAP_OPTION
+@concept_map_option
 @click.option("--client-id", help="Our name at the FHIR server, for SMART Backend Services.")
 @click.option(
     "--signing-keys",
@@ -150,7 +143,7 @@ def explain(
     callback=_prediction_time,
     help="Moment of the predictions. last: that of each patient's newest data.",
 )
-@_CONCEPT_MAP_OPTION
+@concept_map_option
 @click.option(
     "--parquet",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -237,7 +230,7 @@ def score(
     ),
 )
 @click.option("--output", type=click.Path(path_type=Path), help="New folder to write with --bulk.")
-@_CONCEPT_MAP_OPTION
+@concept_map_option
 @click.option(
     "--tasks",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -304,7 +297,27 @@ def train(
 
 
 @click.command()
-@_DATA_OPTION
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder that holds the open data sets, each in a folder of its own.",
+)
+@click.option(
+    "--bulk",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of a FHIR Bulk Data export: measure on a site's own patients instead.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV with the outcomes of the export's patients, as for meam train.",
+)
+@concept_map_option
+@click.option(
+    "--tasks",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML with the name and column of each outcome of --labels, as for meam train.",
+)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Folder of the checkpoint.")
 @click.option("--folds/--no-folds", default=True, show_default=True, help="Cross-validate, too.")
 @click.option("--quick-folds", is_flag=True, help="Cross-validate in a fraction of the time.")
@@ -314,32 +327,51 @@ def train(
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("build/evaluation"),
     show_default=True,
-    help="Folder for evaluation.html.",
+    help="Folder for evaluation.html, or for site-evaluation.json with --bulk.",
 )
 @in_one_sentence
 def evaluate(
-    data: Path,
+    data: Path | None,
+    bulk: Path | None,
+    labels: Path | None,
+    concept_map: Path | None,
+    tasks: Path | None,
     checkpoint: Path | None,
     folds: bool,
     quick_folds: bool,
     card_only: bool,
     report: Path,
 ) -> None:
-    """Measure a checkpoint on the open data sets and write its figures and model card.
+    """Measure a checkpoint: on the open data sets (--data), or on a site's patients (--bulk).
 
-    Discrimination, calibration and explanations on stays that did not train it, beside the
-    baselines. With --folds, five more networks are trained for a data set that has no test
-    set of its own; with --quick-folds on fewer stays and without the consistency loss. With
-    --card-only the figures of the last evaluation are used. Needs the extra "train".
+    With --data: discrimination, calibration and explanations on stays that did not train it,
+    beside the baselines; its figures and model card are written. With --folds, set A and the
+    eICU demo are also cross-validated by patient, and the eICU demo by hospital, which trains ten
+    more networks; with --quick-folds the eICU demo alone by patient, which trains five on fewer
+    stays and without the consistency loss. With --card-only the figures of the last evaluation
+    are used.
+
+    With --bulk and --labels: discrimination and calibration of what the service would say, for
+    each task, on patients who did not train it. The checkpoint stays as it is.
+
+    Needs the extra "train".
     """
     require_training_libraries()
-    from cds_hooks import evaluate_command, train_command
+    from cds_hooks import evaluate_command, site_evaluation, train_command
 
-    places = train_command.Places(data=data, checkpoint=checkpoint or train_command.CHECKPOINT)
-    if card_only:
-        evaluate_command.rewrite_card(places, report=report)
+    folder = checkpoint or train_command.CHECKPOINT
+    if data is not None and not any((bulk, labels, concept_map, tasks)):
+        places = train_command.Places(data=data, checkpoint=folder)
+        if card_only:
+            evaluate_command.rewrite_card(places, report=report)
+        else:
+            evaluate_command.evaluate(places, folds=folds, quick_folds=quick_folds, report=report)
+    elif bulk and labels and not (data or quick_folds or card_only):
+        site_evaluation.evaluate_site(
+            site_evaluation.SiteCases(bulk, labels, folder, concept_map, tasks), report
+        )
     else:
-        evaluate_command.evaluate(places, folds=folds, quick_folds=quick_folds, report=report)
+        raise click.UsageError("Name --data, or --bulk with --labels.")
 
 
 def require_training_libraries() -> None:

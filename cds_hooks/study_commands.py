@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cds_hooks.commands import in_one_sentence
-from cds_hooks.model_commands import require_training_libraries
+from cds_hooks.model_commands import concept_map_option, require_training_libraries
 
 
 @click.command()
@@ -23,6 +23,7 @@ from cds_hooks.model_commands import require_training_libraries
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of a FHIR Bulk Data export: audit on a site's own patients.",
 )
+@concept_map_option
 @click.option("--records", type=click.IntRange(1), default=16, show_default=True)
 @click.option("--quick", is_flag=True, help="Fewer sampling seeds; a few seconds a record.")
 @click.option(
@@ -37,6 +38,7 @@ def audit(
     checkpoint: Path | None,
     data: Path | None,
     bulk: Path | None,
+    concept_map: Path | None,
     records: int,
     quick: bool,
     output: Path,
@@ -53,8 +55,10 @@ def audit(
 
     if data is not None and bulk is not None:
         raise click.UsageError("Name either --data or --bulk.")
+    if concept_map is not None and bulk is None:
+        raise click.UsageError("--concept-map belongs to --bulk.")
     places = model_audit_command.AuditPlaces(
-        checkpoint or train_command.CHECKPOINT, output, data, bulk, records
+        checkpoint or train_command.CHECKPOINT, output, data, bulk, records, concept_map
     )
     if not model_audit_command.audit(places, quick=quick):
         raise SystemExit(1)

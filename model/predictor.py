@@ -80,6 +80,36 @@ class Predictor:
         oldest last, and the refinement of the explanation; sentences that were not read are
         named in the warnings. The explanation is None where the prediction is not applicable.
         """
+        tokens, checks = self._checked(record, deadline_s)
+        if not checks.applicable:
+            return self._prediction(record, checks, ()), None
+        with self._stage("fuse"):
+            memory = self.network.encode(tokens)
+            fused = self.network.fuse(memory, np.ones((1, tokens.token_count), np.bool_))
+        with self._stage("explain"):
+            explanation = explain(
+                TokenGame(self.network, memory, task=self.explained),
+                tokens,
+                fused.attention,
+                task=self.checkpoint.info.tasks[self.explained].name,
+                budget=self.budget,
+                deadline_s=deadline_s,
+            )
+        return self._prediction(record, checks, self._tasks(fused.logits[0], checks)), explanation
+
+    def predict(self, record: PatientRecord) -> Prediction:
+        """Return the same prediction without an explanation, which takes most of the time."""
+        tokens, checks = self._checked(record, None)
+        if not checks.applicable:
+            return self._prediction(record, checks, ())
+        visible = np.ones((1, tokens.token_count), np.bool_)
+        logits = self.network.fuse(self.network.encode(tokens), visible).logits[0]
+        return self._prediction(record, checks, self._tasks(logits, checks))
+
+    def _checked(
+        self, record: PatientRecord, deadline_s: float | None
+    ) -> tuple[TokenArrays, Applicability]:
+        """Return the tokens, and whether the model may speak about them."""
         reasons, warnings = check_patient(record)
         config = self.checkpoint.tokens
         timely = TimelyEmbedding(self.encoder, deadline_s, config.embedding_width)
@@ -87,33 +117,16 @@ class Predictor:
             tokens = tokenize(
                 record, config, no_embedding(config.embedding_width) if reasons else timely
             )
-        more_reasons, more_warnings = check_data(
-            tokens, self.checkpoint.tokens, self.checkpoint.applicability
-        )
-        checks = applicability(
-            tokens, [*reasons, *more_reasons], [*warnings, *more_warnings, *timely.warnings()]
-        )
-        if not checks.applicable:
-            return self._prediction(record, checks, ()), None
-        with self._stage("fuse"):
-            memory = self.network.encode(tokens)
-            fused = self.network.fuse(memory, np.ones((1, tokens.token_count), np.bool_))
+        more_reasons, more_warnings = check_data(tokens, config, self.checkpoint.applicability)
+        warnings = [*warnings, *more_warnings, *timely.warnings()]
+        return tokens, applicability(tokens, [*reasons, *more_reasons], warnings)
+
+    def _tasks(self, logits: Floats, checks: Applicability) -> tuple[TaskPrediction, ...]:
+        """Return every task, the explained one first; ``logits`` has one for each (tasks,)."""
         pattern = availability_pattern(checks.available)
-        specs, explained = self.checkpoint.info.tasks, self.explained
-        order = sorted(range(len(specs)), key=lambda place: place != explained)
-        tasks = tuple(
-            self._task(specs[place], float(fused.logits[0][place]), pattern) for place in order
-        )
-        with self._stage("explain"):
-            explanation = explain(
-                TokenGame(self.network, memory, task=explained),
-                tokens,
-                fused.attention,
-                task=specs[explained].name,
-                budget=self.budget,
-                deadline_s=deadline_s,
-            )
-        return self._prediction(record, checks, tasks), explanation
+        specs = self.checkpoint.info.tasks
+        order = sorted(range(len(specs)), key=lambda place: place != self.explained)
+        return tuple(self._task(specs[place], float(logits[place]), pattern) for place in order)
 
     def tokenize(self, record: PatientRecord) -> TokenArrays:
         """Return the tokens of a record as the model sees them."""

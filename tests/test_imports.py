@@ -27,7 +27,7 @@ OFFLINE = (
     *("cds_hooks.training_records", "cds_hooks.train_command", "cds_hooks.evaluate_command"),
     *("cds_hooks.labelled_records", "cds_hooks.bulk_training", "cds_hooks.audit_records"),
     *("cds_hooks.model_audit_command", "cds_hooks.ablate_command"),
-    *("cds_hooks.quantise_command", "cds_hooks.edge_export"),
+    *("cds_hooks.quantise_command", "cds_hooks.edge_export", "cds_hooks.site_evaluation"),
     "fhir_adapters.datasets.wearable",
 )
 TRAINING_ONLY = {"torch", "transformers", "shap", "lime", "sklearn", "lightgbm", "polars", "onnx"}

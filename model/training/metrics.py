@@ -147,6 +147,21 @@ def bootstrap_rows(outcomes: Floats, count: int, seed: int) -> list[npt.NDArray[
     ]
 
 
+def bootstrap_groups(
+    groups: npt.NDArray[np.str_], count: int, seed: int
+) -> list[npt.NDArray[np.int64]]:
+    """Draw whole groups of rows, with replacement: the rows of one patient are no new cases."""
+    generator = np.random.default_rng(seed)
+    _, owners, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    members = np.split(np.argsort(owners, kind="stable"), np.cumsum(sizes)[:-1])
+    return [
+        np.concatenate(
+            [members[one] for one in generator.integers(len(members), size=len(members))]
+        )
+        for _ in range(count)
+    ]
+
+
 def bootstrap(
     metric: Metric,
     outcomes: Floats,
@@ -154,17 +169,21 @@ def bootstrap(
     *,
     resamples: int = 1000,
     seed: int = 0,
+    groups: npt.NDArray[np.str_] | None = None,
 ) -> Estimate:
     """Return the metric with its 95 % percentile interval over cases, stratified by outcome.
 
+    With ``groups`` the interval is over groups, which are drawn whole and not stratified.
     Raises MetricError where the cases do not have it. Resamples that do not (their few events all
     lie above the others, say) are left out.
     """
     value = metric(outcomes, probabilities)
-    values = [
-        metric_or_nan(metric, outcomes[rows], probabilities[rows])
-        for rows in bootstrap_rows(outcomes, resamples, seed)
-    ]
+    drawn = (
+        bootstrap_rows(outcomes, resamples, seed)
+        if groups is None
+        else bootstrap_groups(groups, resamples, seed)
+    )
+    values = [metric_or_nan(metric, outcomes[rows], probabilities[rows]) for rows in drawn]
     if np.isnan(values).all():
         raise MetricError(f"{len(outcomes)} cases: no resample has the figure")
     low, high = np.nanpercentile(values, [2.5, 97.5])
@@ -178,10 +197,13 @@ def bootstrap_or_none(
     *,
     resamples: int = 1000,
     seed: int = 0,
+    groups: npt.NDArray[np.str_] | None = None,
 ) -> Estimate | None:
     """Return the same, or None where the cases do not have the figure."""
     try:
-        return bootstrap(metric, outcomes, probabilities, resamples=resamples, seed=seed)
+        return bootstrap(
+            metric, outcomes, probabilities, resamples=resamples, seed=seed, groups=groups
+        )
     except MetricError:
         return None
 

@@ -17,10 +17,12 @@ from cds_hooks.errors import ResultsUnusable, SettingsError
 from cds_hooks.explain_command import chart_of_bundle
 from cds_hooks.labelled_records import LeftOut, labelled_records
 from cds_hooks.labels import Label
+from cds_hooks.model_audit_command import AuditPlaces, audited_records
 from cds_hooks.score_command import score_with
 from cds_hooks.services import published_services
 from cds_hooks.settings import Settings, load_settings
 from cds_hooks.site_codes import site_codes
+from cds_hooks.train_command import CHECKPOINT
 from fhir_adapters.bulk import write_bulk
 from fhir_adapters.chart import Chart
 from fhir_adapters.record_builder import build_record
@@ -182,6 +184,27 @@ def test_training_reads_the_sites_own_codes(tmp_path: Path) -> None:
     )
     with pytest.raises(SettingsError, match=r"none\.json"):
         bulk_training.train_from_bulk(missing)
+
+
+def test_an_audit_reads_the_sites_own_codes(tmp_path: Path) -> None:
+    export, path = tmp_path / "export", loinc_map(tmp_path / "codes.json")
+    write_bulk([local_chart(0)], export)
+    places = AuditPlaces(CHECKPOINT, tmp_path, bulk=export, concept_map=path)
+    (record,) = audited_records(places)[0]
+    assert record.measurements
+    without = audited_records(replace(places, concept_map=None))[0]
+    assert not without or not without[0].measurements
+
+
+def test_an_audit_says_what_is_wrong_with_a_map(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the extra 'train' is not installed")
+    path = tmp_path / "codes.json"
+    path.write_text("[]")
+    result = run("audit", "--concept-map", path)
+    assert "--concept-map belongs to --bulk." in result.stderr
+    result = run("audit", "--bulk", tmp_path, "--concept-map", path, "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: concept_map {path}: codes.json is no ConceptMap\n"
 
 
 def test_explain_reads_the_sites_own_codes(tmp_path: Path, map_file: Path) -> None:
