@@ -27,7 +27,8 @@ its own labels.
 ## What it is not
 - Not a medical device, not approved by any authority, not validated on patients in use.
 - Not evaluated: the figures below are of the tuning patients, who stopped the training and
-  fitted the calibration. Measure it on patients of a later time before anybody sees an estimate.
+  fitted the calibration. Measure it on patients of a later time (`meam evaluate --bulk`) before
+  anybody sees an estimate.
 - Not causal: an attribution says what moved the model, not what would help the patient.
 
 ## Data
@@ -47,9 +48,12 @@ above):
 |---|---|---|---|
 {figures}
 
-Each task has a calibration and conformal sets of its own. Attention was aligned with the
-explanation of the first task; which task is explained is a setting of the service.
+Each task has a calibration and conformal sets of its own. {alignment} Which task is explained is
+a setting of the service.
 """
+
+ALIGNED = "Attention was aligned with the\nexplanation of the first task."
+NOT_ALIGNED = "Attention was not aligned with\nexplanations: the consistency loss was off."
 
 
 def site_card(info: ModelInfo, tokens: TokenConfig, training: Mapping[str, Any]) -> str:
@@ -73,9 +77,15 @@ def site_card(info: ModelInfo, tokens: TokenConfig, training: Mapping[str, Any])
         epochs=len(training["history"]),
         seed=training["settings"]["seed"],
         encoder=info.sentence_encoder.partition(" ")[0],
+        alignment=ALIGNED if _taught(training) else NOT_ALIGNED,
     )
     answers = site_answers({"version": info.version}, named)
     return f"{card}\n{attribute_section(answers)}"
+
+
+def _taught(training: Mapping[str, Any]) -> bool:
+    """Whether any epoch had the consistency loss."""
+    return any(epoch["kl_weight"] > 0 for epoch in training["history"])
 
 
 def _figure_line(name: str, task: Mapping[str, Any]) -> str:

@@ -99,9 +99,14 @@ def test_a_site_trains_a_model_of_its_own_that_serves(places: SitePlaces) -> Non
         assert explanation is not None
         assert explanation.reliable
     assert "site-1" not in (places.output / "training.json").read_text()  # ids stay at the site
+    for more in ((), ("--card-only",)):
+        result = run("evaluate", "--data", places.output, "--checkpoint", places.output, *more)
+        assert result.exit_code == 1
+        assert "measure it on patients of your own with --bulk and --labels" in result.stderr
     assert (
         "of the tuning patients, who also stopped and calibrated" in predictor.checkpoint.model_card
     )
+    assert "not aligned with\nexplanations" in predictor.checkpoint.model_card  # by SETTINGS
     assert not places.work.exists()
 
 

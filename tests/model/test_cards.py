@@ -11,6 +11,7 @@ import pytest
 from model.training.card_answers import shipped_answers, site_answers
 from model.training.card_figures import subgroup_cell
 from model.training.chai_sections import chai_section
+from model.training.model_card import model_card
 from model.training.source_attributes import NUMBERS, AttributeMissing, attribute_section
 
 SHIPPED = Path(__file__).parent.parent.parent / "model" / "checkpoints" / "meam-risk"
@@ -110,6 +111,24 @@ def test_chais_sections_are_there_and_name_the_groups_that_are_off():
 )
 def test_a_subgroups_figure_with_interval_alone_or_missing(figure, text):
     assert subgroup_cell(figure, 3) == text
+
+
+def test_the_card_says_what_the_networks_of_the_folds_were_trained_on():
+    """Folds of set A are held out with those of the demo, but where the demo is tested alone."""
+    info, training, evaluation = (
+        json.loads((SHIPPED / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("config", "training", "evaluation")
+    )
+    together, alone = "held out a fold of set A and one of the eICU demo", "4,000 stays of set A."
+    card = model_card(info, training, evaluation)
+    assert (card.count(together), card.count(alone)) == (2, 1)
+    by_hospital = card.index("whole hospitals held out")
+    assert card.rindex(together) < by_hospital < card.index(alone)
+    quick = {**evaluation, "eicu_demo": {**evaluation["eicu_demo"], "companion_stays": 1000}}
+    del quick["physionet2012_a"], quick["eicu_demo_by_hospital"]
+    card = model_card(info, training, quick)
+    assert together not in card
+    assert "the other folds and 1,000 stays of set A." in card
 
 
 def test_the_shipped_card_has_all_of_them_and_the_attributions():
