@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,14 +34,26 @@ def fhir_venv() -> Path:
 def start(fhir_venv: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     ports = ["--fhir-port", "0", "--service-port", "0", "--ehr-port", "0"]
     command = ["-m", "cds_hooks.cli", "demo", "--fhir-venv", str(fhir_venv), *ports, *options]
-    return subprocess.Popen(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with _interruptible():
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "100", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a program that is started hear Ctrl-C, also where a shell started us in the background:
+    it had SIGINT ignored, and who is started inherits that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def addresses(text: str) -> dict[str, str]:
