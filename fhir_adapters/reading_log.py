@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from operator import attrgetter
 
-from fhir_adapters.chart import Resource
 from model.record import ReadingReport, ReportLine
 
 LONGEST_QUOTE = 40  # characters of a code or unit that a sentence repeats
@@ -63,18 +62,6 @@ def _sorted(lines: list[ReportLine]) -> tuple[ReportLine, ...]:
 def _unmapped_sentence(first: str, code: str, count: int) -> str:
     others = f" and {count - 1} more" if count > 1 else ""
     return f"{first}{others}: code {code} is no variable of the table"
-
-
-def source_of(resource: Resource, position: int) -> str:
-    """Return the reference that items of a resource carry: ``Observation/123``.
-
-    Without a usable id it is the place in the chart, ``Observation#17``: still traceable.
-    """
-    kind, identity = resource.get("resourceType"), resource.get("id")
-    kind = kind if isinstance(kind, str) and kind else "Resource"
-    if isinstance(identity, str) and identity:
-        return f"{kind}/{identity}"
-    return f"{kind}#{position}"
 
 
 def quoted(text: object) -> str:
