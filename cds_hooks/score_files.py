@@ -245,6 +245,8 @@ def _agreed(lock: int, results: Path, left_out: Path, asked: Terms) -> Terms:
             f"{results} belongs to another run: {difference}. Name another file, or remove it,"
             f" {left_out.name} and {results.name}.run.json."
         )
+    if earlier.files.keys() >= asked.files.keys():
+        return earlier
     grown = replace(earlier, files={**earlier.files, **asked.files})
     _write_terms(lock, grown)
     return grown
