@@ -21,6 +21,7 @@ from cds_hooks.database import insert_once, reading, writing
 from cds_hooks.errors import KeyLost
 from cds_hooks.pipeline import Advice
 from cds_hooks.request import HookRequest
+from cds_hooks.services import ORDER_KEYS
 from cds_hooks.settings import CoolDown, Settings
 from cds_hooks.store import Store
 from cds_hooks.tables import place, shown_findings
@@ -50,11 +51,14 @@ class Shown:
     at: datetime
     tasks: Mapping[str, Figure]  # by name; empty: the card said that there is no estimate
     hook_instance: str
+    missing: frozenset[str] = frozenset()  # parts of the chart that were not wholly read
 
     def covers(self, now: Shown, risk_step: float) -> bool:
         """Whether a clinician who saw this learns nothing from ``now``."""
         if now.hook_instance == self.hook_instance:
             return False  # the same call again: its first answer may not have arrived
+        if now.missing - self.missing:
+            return False  # a figure that fell because the laboratory is gone is no relief
         return self.tasks.keys() == now.tasks.keys() and not any(
             figure.worse_than(self.tasks[name], risk_step) for name, figure in now.tasks.items()
         )
@@ -130,12 +134,13 @@ class CoolDowns:
             payload = self.store.keys.decrypt(row.payload, place(shown_findings.c.payload, name))
         except KeyLost:
             return None  # with what was shown unknown, the card is shown: the safe side
-        tasks, hook_instance = json.loads(payload)
+        tasks, hook_instance, missing = json.loads(payload)
         figures = {task: Figure(*figure) for task, figure in tasks.items()}
-        return Shown(datetime.fromtimestamp(row.shown_s, UTC), figures, hook_instance)
+        at = datetime.fromtimestamp(row.shown_s, UTC)
+        return Shown(at, figures, hook_instance, frozenset(missing))
 
     def _sealed(self, name: str, shown: Shown) -> bytes:
-        held = json.dumps([shown.tasks, shown.hook_instance])
+        held = json.dumps([shown.tasks, shown.hook_instance, sorted(shown.missing)])
         return self.store.keys.encrypt(held.encode("ascii"), place(shown_findings.c.payload, name))
 
     def _fingerprint(self, key: list[str]) -> str:
@@ -173,4 +178,5 @@ def _now(advice: Advice, request: HookRequest, settings: Settings) -> Shown:
         )
         for task in advice.prediction.tasks
     }
-    return Shown(request.arrived_at, figures, request.hook_instance)
+    missing = {line.source for line in advice.record.report.incomplete} - ORDER_KEYS
+    return Shown(request.arrived_at, figures, request.hook_instance, frozenset(missing))

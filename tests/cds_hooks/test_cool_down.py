@@ -84,6 +84,21 @@ def test_a_risk_that_fell_is_not_news(client: FlaskClient) -> None:
     assert _cards(client, lactate=1.0) == []
 
 
+def test_a_fall_because_a_part_of_the_chart_is_gone_is_shown(client: FlaskClient) -> None:
+    """An empty answer would read as relief: the laboratory could not be had."""
+    failed = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "x"}]}
+
+    def without_laboratory() -> list[dict[str, Any]]:
+        request = world.hook_request({**_prefetch(4.1), "laboratory": failed})
+        cards: list[dict[str, Any]] = client.post(URL, json=request).json["cards"]
+        return cards
+
+    assert len(_cards(client, lactate=4.1)) == 1
+    (card,) = without_laboratory()
+    assert "laboratory" in card["detail"]
+    assert without_laboratory() == [], "now it was seen"
+
+
 @pytest.mark.parametrize(
     "context",
     [
