@@ -35,7 +35,7 @@ def share_arenas() -> None:
     """Let threads share two arenas of glibc's malloc, before the first of them is started.
 
     Each thread that works beside others would get an arena of its own and keep what a chart left
-    in it: with the threads of a full line, 20 MB for nothing. Other C libraries have no arenas.
+    in it. Other C libraries have no arenas.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
